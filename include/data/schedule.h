@@ -1,0 +1,80 @@
+/*
+ * data/schedule.h: which rows step k computes, and which of them are mine.
+ *
+ * A step is a list of global_batch consecutive rows of the epoch's
+ * permutation; global_batch = per_device_train_batch_size x ranks x
+ * gradient_accumulation_steps, or what the user gives outright. The last
+ * step of an epoch takes the rows that are left. LLaMA-Factory on several
+ * ranks fills the last micro-batches by wrapping to the epoch's start and
+ * so trains a few rows twice; we do not: the list must not depend on the number of
+ * ranks. On one rank there is no difference.
+ *
+ * Steps count from 0, epochs from 0. Everything follows from (rows, seed,
+ * settings), so a resumed run needs the step's number only.
+ *
+ * Local; the result is the same on all ranks.
+ */
+#ifndef DATA_SCHEDULE_H
+#define DATA_SCHEDULE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct schedule_params {
+    size_t rows;             // rows of the training set
+    int64_t global_batch;    // rows of a step
+    double num_train_epochs; // used when max_steps <= 0; may be fractional
+    int64_t max_steps;
+    uint64_t seed; // data_seed, or seed
+    int shuffle;   // 0 with disable_shuffling
+};
+
+struct schedule {
+    struct schedule_params params;
+    int64_t steps_per_epoch; // ceil(rows / global_batch)
+    int64_t total_steps;     // max_steps, or ceil(num_train_epochs * steps_per_epoch)
+    int64_t epochs;          // epochs begun: ceil(total_steps / steps_per_epoch)
+    int64_t *order;          // [rows] permutation of order_epoch
+    int64_t order_of;        // the epoch that order holds, -1 at first
+};
+
+/* -1 when there are no rows, the batch is below 1 or nothing would be trained. */
+int schedule_open(struct schedule *schedule, const struct schedule_params *params,
+                  struct error *err);
+
+/*
+ * The rows of a step: *rows points into the schedule (valid until the next
+ * call), *count is how many. *epoch (may be NULL) is the step's epoch. step
+ * in [0, total_steps). Cannot fail; O(rows) when the epoch changes.
+ */
+void schedule_step(struct schedule *schedule, int64_t step, const int64_t **rows, size_t *count,
+                   int64_t *epoch);
+
+/* HF's "epoch" after step + 1 steps: (step + 1) / steps_per_epoch. */
+double schedule_epoch_after(const struct schedule *schedule, int64_t step);
+
+void schedule_close(struct schedule *schedule);
+
+/*
+ * What a row costs, in any unit: tokens * per_token + sum over its attention
+ * blocks of length^2 * per_pair. For a decoder forward and backward: per_token
+ * = 4 P (P parameters), per_pair = 6 L H D or so.
+ */
+struct schedule_cost {
+    double per_token, per_pair;
+};
+
+double schedule_row_cost(const struct schedule_cost *cost, int64_t tokens, double squared_blocks);
+
+/*
+ * Cuts count items into size contiguous runs so that the dearest run is as
+ * cheap as can be; run r is [bounds[r], bounds[r + 1]). Of the cuts with that
+ * maximum the one that fills ranks from the first on is taken; the last runs
+ * may be empty. cost[i] >= 0. bounds: [size + 1]. O(count * size) at most;
+ * allocates nothing.
+ */
+void schedule_cut(size_t *bounds, int size, const double *cost, size_t count);
+
+#endif
