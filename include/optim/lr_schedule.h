@@ -10,12 +10,15 @@
  *   cosine                max(0, (1 + cos(2 pi c p)) / 2)       num_cycles c = 0.5
  *   cosine_with_restarts  (1 + cos(pi (c p mod 1))) / 2, 0 at p >= 1   num_cycles c = 1
  *   cosine_with_min_lr    cosine * (1 - r) + r                  min_lr_rate r, or min_lr / lr
+ *   cosine_warmup_with_min_lr   the same one step earlier, p = (k + 1 - W) / (T - W); warmup
+ *                         (k + 1) / W, or from warmup_lr_rate w: w + (1 - w) k / (W - 1)
  *   polynomial            ((1 - p)^power (lr - lr_end) + lr_end) / lr   power 1, lr_end 1e-7
  *   constant              1
  *   constant_with_warmup  1
  *   inverse_sqrt          1 / sqrt((k + s - W) / s)             timescale s = W, or 10000
- *   warmup_stable_decay   1 for num_stable_steps, then down to min_lr_ratio within
- *                         num_decay_steps; warmup_type, decay_type: linear, cosine, 1-sqrt
+ *   warmup_stable_decay   up from min_lr_ratio (0) by warmup_type (linear), 1 for
+ *                         num_stable_steps, down to min_lr_ratio within num_decay_steps by
+ *                         decay_type (cosine), then min_lr_ratio; types: linear, cosine, 1-sqrt
  *
  * Everything here is local. Source: transformers 5.6, optimization.py;
  * LLaMA-Factory 0.9.5 for the stable steps when not given (a third).
@@ -32,6 +35,7 @@ enum lr_schedule_kind {
     LR_COSINE,
     LR_COSINE_WITH_RESTARTS,
     LR_COSINE_WITH_MIN_LR,
+    LR_COSINE_WARMUP_WITH_MIN_LR,
     LR_POLYNOMIAL,
     LR_CONSTANT,
     LR_CONSTANT_WITH_WARMUP,
@@ -59,7 +63,10 @@ struct lr_schedule {
 int lr_schedule_init(struct lr_schedule *schedule, const char *type, double learning_rate,
                      struct error *err);
 
-/* One entry of lr_scheduler_kwargs, its value as text; an option that the kind has not is an error. */
+/*
+ * One entry of lr_scheduler_kwargs, its value as text. An option that the kind
+ * has not is an error; for the two constant kinds it is a warning.
+ */
 int lr_schedule_option(struct lr_schedule *schedule, const char *key, const char *value,
                        struct error *err);
 
