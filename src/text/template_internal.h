@@ -1,0 +1,78 @@
+/*
+ * template_internal.h: what the files of the templates share.
+ */
+#ifndef TEXT_TEMPLATE_INTERNAL_H
+#define TEXT_TEMPLATE_INTERNAL_H
+
+#include "base/strbuf.h"
+#include "text/template.h"
+
+/*
+ * Marks inside the texts of a row. A text is cut at BOS and EOS; each piece is
+ * tokenised alone. C stands for the content, at most once in a piece.
+ */
+#define C         "\1"
+#define BOS       "\2"
+#define EOS       "\3"
+#define MARK_C    '\1'
+#define MARK_BOS  '\2'
+#define MARK_EOS  '\3'
+#define MARK_CUTS "\2\3"
+
+#define TEMPLATE_STOPS 2
+
+enum tool_format { TOOLS_DEFAULT, TOOLS_LLAMA3, TOOLS_MISTRAL, TOOLS_QWEN, TOOLS_PHI4_MINI };
+
+enum {
+    ROW_JOINED = 1,        // system text goes inside the first user message
+    ROW_THINKS = 2,        // replies carry thoughts
+    ROW_EFFICIENT_EOS = 4, // one eos at the end of the whole row
+    ROW_REPLACE_EOS = 8,   // the first stop word becomes the eos
+    ROW_MEDIA = 16         // <image>, <video>, <audio> in a message stand for media
+};
+
+/* NULL texts: see template_open(). */
+struct template_row {
+    const char *name;
+    const char *prefix, *system, *user, *assistant, *function, *observation;
+    const char *default_system;
+    const char *stops[TEMPLATE_STOPS];
+    enum tool_format tools; // of the tool descriptions and the function messages
+    int flags;
+};
+
+extern const struct template_row template_rows[];
+extern const int template_row_count;
+
+/* NULL with a message that has the nearest name and all names. */
+const struct template_row *template_row_find(const char *name, struct error *err);
+
+/* Bytes; no owner. */
+struct span {
+    const char *text;
+    size_t len;
+};
+
+/* Position of the first needle at or after from; len when there is none. */
+size_t span_find(struct span in, size_t from, const char *needle);
+
+/* All that lies between open and close, shortest first, with both marks; 0 when there is none. */
+int span_between(struct span in, size_t from, const char *open, const char *close, size_t *start,
+                 size_t *end);
+
+/* Appends in without any occurrence of what. */
+void span_add_without(struct strbuf *out, struct span in, struct span what);
+
+/* -1 with a message that lists the formats; *format as it is for NULL. */
+int tool_format_find(enum tool_format *format, const char *name, struct error *err);
+
+/* Appends the system text that describes the tools (a JSON list). */
+int tools_describe(struct strbuf *out, enum tool_format format, const char *date, const char *json,
+                   struct error *err);
+
+/* Appends the calls of a function message's JSON as the assistant writes them. */
+int tools_call(struct strbuf *out, enum tool_format format, struct span json, struct error *err);
+
+struct json_t;
+
+#endif
