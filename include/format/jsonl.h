@@ -4,11 +4,16 @@
  *
  * A file is an array of values ([ {...}, {...} ]) or JSON Lines, one value a
  * line; the datasets library takes both under either name (.json, .jsonl),
- * and so do we. The scan looks at quotes, backslashes and brackets only and
- * finds the bounds of each row. What a row holds is checked when it is parsed.
+ * and so do we. A cursor walks over the rows of text in memory and looks at
+ * quotes, backslashes, brackets and line ends only; what a row holds is
+ * checked when it is parsed. It may be put at any row's start, so that a file
+ * whose row bounds are known in part is read in pieces; JSON Lines may be
+ * entered anywhere.
  *
- * A JSON Lines file can be cut anywhere at a line's end, so ranks scan their
- * own bytes (json_rows_scan_lines); an array is scanned by json_rows_scan().
+ *     struct json_cursor cursor;
+ *     json_cursor_init(&cursor, text, len, path);
+ *     while ((rc = json_cursor_next(&cursor, &begin, &end, err)) == 1)
+ *         use(text + begin, end - begin);
  *
  * Local.
  */
@@ -21,40 +26,41 @@
 #include "base/error.h"
 
 enum json_layout {
-    JSON_LAYOUT_ARRAY, // first character is [
-    JSON_LAYOUT_LINES, // anything else: one value a line
+    JSON_LAYOUT_ARRAY, // the first character is [
+    JSON_LAYOUT_LINES, // anything else
 };
 
-/* Row i is text[begin[i], end[i]); offsets count from the text's start. */
-struct json_rows {
-    uint64_t *begin, *end;
-    size_t count;
-    size_t begin_cap, end_cap;
+struct json_cursor {
+    const unsigned char *text;
+    size_t len;
+    const char *name; // for messages
+    enum json_layout layout;
+    size_t at;           // where the next row is looked for
+    size_t limit;        // rows of lines that begin here or later are not given; len at first
+    int entered, closed; // arrays: [ and ] have been passed
 };
 
-/* By the first character that is no white space (a byte order mark is skipped). */
-enum json_layout json_layout_of(const unsigned char *text, size_t len);
+/* At the start of a file. Keeps text and name. A byte order mark is skipped. */
+void json_cursor_init(struct json_cursor *cursor, const unsigned char *text, size_t len,
+                      const char *name);
+
+/* At the row that begins at that offset (one that json_cursor_next() gave). */
+void json_cursor_seek(struct json_cursor *cursor, size_t begin);
 
 /*
- * Rows of an array, at most max of them. A bracket, quote or comma out of
- * place is an error with its line; what stands inside a row is not looked at
- * beyond strings and brackets.
+ * JSON Lines only: at the first line that begins at offset or after it. Pieces
+ * [0, a), [a, b), [b, len), each with its limit, together give each row once.
  */
-int json_rows_scan_array(struct json_rows *rows, const unsigned char *text, size_t len,
-                         const char *name, size_t max, struct error *err);
+void json_cursor_seek_line(struct json_cursor *cursor, size_t offset);
 
 /*
- * Rows of JSON Lines among the lines that begin in [from, to) of the text, at most
- * max of them; empty lines are no rows. The text goes on to len, so that the
- * last line may end after to. from > 0 inside a line skips to the next one:
- * pieces [0,a), [a,b), [b,len) together give each row once.
+ * 1 and the bounds of the next row, text[*begin, *end); 0 when there are no
+ * more; -1 when an array is not closed, or something other than values and
+ * commas stands in it. Empty lines are no rows.
  */
-int json_rows_scan_lines(struct json_rows *rows, const unsigned char *text, size_t len,
-                         size_t from, size_t to, size_t max, struct error *err);
+int json_cursor_next(struct json_cursor *cursor, size_t *begin, size_t *end, struct error *err);
 
 /* The number of the line (from 1) in which the byte at offset lies. Reads all before it. */
 size_t json_line_of(const unsigned char *text, size_t len, size_t offset);
-
-void json_rows_release(struct json_rows *rows);
 
 #endif
