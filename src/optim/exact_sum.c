@@ -1,12 +1,11 @@
 /*
  * optim/exact_sum.c: gradients added as integers.
  *
- * The conversion to integers has no branch and no call, so that compilers
- * turn it into vector code for any x86-64 or ARM: with M = 1.5 * 2^52 the
- * sum x + M, for |x| < 2^51, holds round(x) in its low bits, rounded to nearest
- * even by the addition itself. A number of up to 2^62 is cut in two first:
- * x = h * 2^20 + l with integer h; as h * 2^20 is even, rounding l to nearest even
- * rounds x to nearest even.
+ * The conversion to integers has no branch and no call (lrint is one without
+ * -fno-math-errno). With M = 1.5 * 2^52 the sum x + M, for |x| < 2^51, holds
+ * round(x) in its low bits, rounded to nearest even by the addition itself. A
+ * number of up to 2^62 is cut in two first: x = h * 2^20 + l with integer h; as
+ * h * 2^20 is even, rounding l to nearest even rounds x to nearest even.
  */
 #include "optim/exact_sum.h"
 
@@ -52,7 +51,7 @@ int exact_sum_add(int64_t *sum, const float *g, size_t n, int bits, int64_t leav
     const double limit = exact_sum_limit(bits, leaves);
     int bad = 0;
 
-#pragma omp parallel for simd reduction(| : bad) if (parallel : n >= PARALLEL_FROM)
+#pragma omp parallel for reduction(| : bad) if (parallel : n >= PARALLEL_FROM)
     for (size_t i = 0; i < n; i++) {
         double x = (double)g[i];
 
