@@ -5,7 +5,7 @@
  * (MT19937) seeded with the low 32 bits of seed + epoch; for i from 0 to
  * n - 2 element i changes places with element i + draw mod (n - i). The
  * split into training and evaluation rows is NumPy's: PCG64 seeded through
- * SeedSequence, shuffled from the end with bounded draws.
+ * SeedSequence, shuffled from the end with masked draws.
  *
  * Local.
  * Source: torch.randperm on CPUs, numpy.random.default_rng(seed).permutation,
@@ -32,8 +32,24 @@ void order_epoch(int64_t *out, size_t n, uint64_t seed, int64_t epoch, int shuff
 /* out[0, n): numpy.random.default_rng(seed).permutation(n). */
 void order_numpy_permutation(int64_t *out, size_t n, uint64_t seed);
 
-/* out[0, n): numpy.random.RandomState(seed).permutation(n), the legacy generator. */
-void order_numpy_legacy_permutation(int64_t *out, size_t n, uint32_t seed);
+/*
+ * NumPy's global generator after numpy.random.seed(seed): draws follow one
+ * another, so data sets with num_samples are drawn in their order.
+ */
+struct order_legacy {
+    uint32_t word[624];
+    int used;
+};
+
+void order_legacy_seed(struct order_legacy *rng, uint32_t seed);
+
+/*
+ * Rows of a set of n rows with num_samples = want: out[0, want) receives the
+ * first of numpy.random.permutation(n), then, when want > n, want - n of
+ * numpy.random.choice(n, ...). perm: [n] scratch. n >= 1.
+ */
+void order_num_samples(struct order_legacy *rng, int64_t *out, size_t want, int64_t *perm,
+                       size_t n);
 
 /*
  * Splits n rows as datasets' train_test_split(test_size=val_size, seed=seed)

@@ -46,13 +46,13 @@ struct sample_store {
     char *path;
     enum packing_mode packing;
     int cutoff_len;
-    struct hash key;    // what decided the content
-    uint64_t samples;   // samples in the file
-    uint64_t *offset;   // [samples + 1] first token of each sample
-    uint64_t *source;   // [samples] global row of the source files, from 0
-    int64_t skipped;    // malformed rows left out (on_bad_sample: skip)
-    int64_t dropped;    // rows that LLaMA-Factory would drop too
-    int64_t truncated;  // samples that cutoff_len cut
+    struct hash key;   // what decided the content
+    uint64_t samples;  // samples in the file
+    uint64_t *offset;  // [samples + 1] first token of each sample
+    uint64_t *source;  // [samples] global row of the source files, from 0
+    int64_t skipped;   // malformed rows left out (on_bad_sample: skip)
+    int64_t dropped;   // rows that LLaMA-Factory would drop too
+    int64_t truncated; // samples that cutoff_len cut
     struct sample_set *sets;
     int set_count;
     int32_t *ids, *labels; // all tokens, when they fit the budget; else NULL

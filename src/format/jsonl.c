@@ -24,7 +24,8 @@ void json_cursor_init(struct json_cursor *cursor, const unsigned char *text, siz
 
     if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         at = 3;
-    *cursor = (struct json_cursor){ .text = text, .len = len, .name = name, .at = at, .limit = len };
+    *cursor =
+        (struct json_cursor){ .text = text, .len = len, .name = name, .at = at, .limit = len };
     at = skip_space(text, len, at);
     cursor->layout = at < len && text[at] == '[' ? JSON_LAYOUT_ARRAY : JSON_LAYOUT_LINES;
 }
@@ -74,8 +75,7 @@ static int next_line(struct json_cursor *cursor, size_t *begin, size_t *end)
     return 0;
 }
 
-static int fail_at(const struct json_cursor *cursor, size_t at, const char *what,
-                   struct error *err)
+static int fail_at(const struct json_cursor *cursor, size_t at, const char *what, struct error *err)
 {
     return error_set(err, "%s:%zu: not JSON: %s", cursor->name,
                      json_line_of(cursor->text, cursor->len, at), what);

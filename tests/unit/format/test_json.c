@@ -82,10 +82,9 @@ static void the_last_of_two_equal_keys_holds(void **state)
 static void typed_access_keeps_defaults_and_checks_kinds(void **state)
 {
     struct error err = { { 0 } };
-    json_t *value =
-        parse("{\"s\": \"x\", \"z\": \"a\\u0000b\", \"n\": null, \"i\": 3, \"r\": 4.0, "
-              "\"f\": 0.5, \"t\": true, \"big\": 123456789012345678901234}",
-              &err);
+    json_t *value = parse("{\"s\": \"x\", \"z\": \"a\\u0000b\", \"n\": null, \"i\": 3, \"r\": 4.0, "
+                          "\"f\": 0.5, \"t\": true, \"big\": 123456789012345678901234}",
+                          &err);
     const char *s = "default";
     size_t len = 0;
     int64_t i = 7;
@@ -167,8 +166,7 @@ static void indented_dumping_equals_python(void **state)
 
     (void)state;
     json_dump_python_indent(&out, value, 0, 2);
-    assert_string_equal(strbuf_text(&out),
-                        "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
+    assert_string_equal(strbuf_text(&out), "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}");
     strbuf_release(&out);
     json_decref(value);
 }
