@@ -2,7 +2,7 @@
  * template.c: a template made ready for one tokenizer and one set of
  * parameters.
  */
-#include "template_state.h"
+#include "template_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "format/json.h"
 
 /* Counts the changes of the rules that tables, parameters and tokenizer do not show. */
 #define TEMPLATE_RULES 1

@@ -4,7 +4,7 @@
  * Two passes: first every message becomes ids, whole, in template's scratch;
  * then the turns are cut to cutoff_len and copied out with their labels.
  */
-#include "template_state.h"
+#include "template_internal.h"
 
 #include <string.h>
 

@@ -5,6 +5,7 @@
 #define TEXT_TEMPLATE_INTERNAL_H
 
 #include "base/strbuf.h"
+#include "format/json.h"
 #include "text/template.h"
 
 /*
@@ -73,6 +74,35 @@ int tools_describe(struct strbuf *out, enum tool_format format, const char *date
 /* Appends the calls of a function message's JSON as the assistant writes them. */
 int tools_call(struct strbuf *out, enum tool_format format, struct span json, struct error *err);
 
-struct json_t;
+struct template
+{
+    const struct template_row *row;
+    struct tokenizer *tok; // kept, not owned
+    const char *prefix, *system, *user, *assistant, *function, *observation;
+    enum tool_format describe, call;
+    char *default_system, *tool_date; // never NULL
+    size_t cutoff_len;
+    int train_on_prompt, mask_history, enable_thinking, preserve_thinking, split_special_tokens;
+
+    /* scratch of template_encode() */
+    struct strbuf text;         // one text about to be tokenised
+    struct strbuf head;         // system text and tools
+    struct strbuf reply;        // a reply without its thoughts
+    struct strbuf body;         // a message's content as it goes into its text
+    struct token_list all;      // ids of all messages
+    size_t *bounds, bounds_cap; // message i is all.v[bounds[i]] .. all.v[bounds[i + 1] - 1]
+};
+
+/* JSON with integers of any length; json_decref() it. what: its name in messages. */
+json_t *tools_parse(struct span text, const char *what, struct error *err);
+
+/* {"type": "function", ...} */
+int tool_is_function(const json_t *tool);
+
+/* The system text of the default format; tools is a list of objects that is not empty. */
+int tools_describe_default(struct strbuf *out, const json_t *tools, struct error *err);
+
+/* Appends what Python's str() says of the value. */
+void json_add_python_str(struct strbuf *out, const json_t *value);
 
 #endif

@@ -8,7 +8,7 @@
  * ones travel through it as strings between two marks of the private use area
  * and lose marks and quotes on the way out.
  */
-#include "tools_internal.h"
+#include "template_internal.h"
 
 #include <string.h>
 
@@ -98,7 +98,14 @@ json_t *tools_parse(struct span text, const char *what, struct error *err)
     return root;
 }
 
-/* Takes the marks, and quotes right outside them, away from out[from, end). */
+static int starts_at(struct span in, size_t pos, const char *what)
+{
+    size_t n = strlen(what);
+
+    return pos + n <= in.len && memcmp(in.text + pos, what, n) == 0;
+}
+
+/* Takes the marks, and quotes right outside them, away from all that follows from. */
 static void unmark_big(struct strbuf *out, size_t from)
 {
     struct span in = { strbuf_text(out), out->len };
@@ -107,17 +114,16 @@ static void unmark_big(struct strbuf *out, size_t from)
     if (out->failed || span_find(in, from, BIG_OPEN) == in.len)
         return;
     while (pos < in.len) {
-        size_t quote = in.text[pos] == '"' && span_find(in, pos + 1, BIG_OPEN) == pos + 1;
-        size_t open = pos + quote;
-        size_t close = span_find(in, open, BIG_CLOSE);
-        if (close == in.len || span_find(in, open, BIG_OPEN) != open) {
+        size_t quote = in.text[pos] == '"' && starts_at(in, pos + 1, BIG_OPEN);
+        size_t open = pos + quote + strlen(BIG_OPEN), close;
+        if (!starts_at(in, pos + quote, BIG_OPEN)) {
             out->text[to++] = in.text[pos++];
             continue;
         }
-        open += strlen(BIG_OPEN);
+        close = span_find(in, open, BIG_CLOSE);
         memmove(out->text + to, in.text + open, close - open);
         to += close - open;
-        pos = close + strlen(BIG_CLOSE) + quote;
+        pos = close == in.len ? in.len : close + strlen(BIG_CLOSE) + quote;
     }
     out->text[to] = '\0';
     out->len = to;

@@ -5,7 +5,7 @@
  * Values are put into the words with Python's str(), which for lists and
  * objects is repr(): quotes, escapes and the names None, True and False.
  */
-#include "tools_internal.h"
+#include "template_internal.h"
 
 #include <string.h>
 
