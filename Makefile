@@ -46,6 +46,9 @@ SRC      := $(foreach l,$(filter-out cli,$(LAYERS)),$(wildcard src/$(l)/*.c))
 OBJ      := $(SRC:src/%.c=$(BUILD)/obj/%.o)
 CLI_SRC  := $(if $(filter cli,$(LAYERS)),$(wildcard src/cli/*.c))
 CLI_OBJ  := $(CLI_SRC:src/%.c=$(BUILD)/obj/%.o)
+SIMD_SRC := $(if $(filter nn,$(LAYERS)),$(wildcard src/nn/simd/*.c))
+ISAS     := generic $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
+OBJ      += $(foreach isa,$(ISAS),$(SIMD_SRC:src/%.c=$(BUILD)/obj/%.$(isa).o))
 LIB      := $(BUILD)/liblowrank.a
 UNIT_SRC := $(foreach l,$(LAYERS),$(wildcard tests/unit/$(l)/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -64,7 +67,20 @@ $(LIB): $(OBJ)
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(MPICC) $(CPPFLAGS) -Isrc/$(firstword $(subst /, ,$*)) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# src/nn/simd is compiled once per instruction set (src/nn/simd/simd.h).
+SIMD_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
+ISA_FLAGS_generic :=
+ISA_FLAGS_avx2    := -mavx2 -mfma -mf16c -mprefer-vector-width=256
+ISA_FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
+
+define simd_rule
+$(BUILD)/obj/nn/simd/%.$(1).o: src/nn/simd/%.c
+	@mkdir -p $$(@D)
+	$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) $(SIMD_FLAGS) $(ISA_FLAGS_$(1)) -DNN_ISA=$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call simd_rule,$(isa))))
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)

@@ -395,6 +395,6 @@ int file_map_open(struct file_map *map, const char *path, struct error *err)
 void file_map_close(struct file_map *map)
 {
     if (map->bytes)
-        (void)munmap((void *)map->bytes, map->len);
+        (void)munmap((void *)(uintptr_t)map->bytes, map->len);
     *map = (struct file_map){ 0 };
 }

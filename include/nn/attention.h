@@ -1,0 +1,51 @@
+/*
+ * nn/attention.h: causal attention over several sequences laid end to end.
+ */
+#ifndef NN_ATTENTION_H
+#define NN_ATTENTION_H
+
+#include "nn/nn.h"
+
+/*
+ * For each block of tokens [start, end) and each head h of H, which shares the
+ * key/value head h / (H / G) of G (grouped-query attention):
+ *
+ *   o_i = sum over j of p_ij v_j,  p_i = softmax over j of (q_i . k_j / sqrt(D))
+ *
+ * where j runs over the block's tokens up to i, and when window > 0 over the
+ * last window of them only.
+ *
+ *   q, o, dq, d_o  [N,H,D]
+ *   k, v, dk, dv   [N,G,D]
+ *   lse            [N,H]  log of the sum of e^score, kept for the backward pass
+ *   blocks         [n_blocks+1]  ascending bounds; blocks[0] = 0, blocks[n_blocks] = N
+ *   scratch        attention_scratch_floats() numbers
+ *
+ * Work is tiled over queries: memory beyond the arguments is ATTENTION_TILE
+ * rows of the longest block per thread, so linear in length. Nothing depends
+ * on where a block stands among others.
+ *
+ * Local; cannot fail; allocates nothing. The arrays must not overlap.
+ * Source: Dao et al. 2022 (arXiv:2205.14135) for the recomputation of p.
+ */
+#define ATTENTION_TILE 64
+
+struct attention_call {
+    const float *q, *k, *v;
+    float *o, *lse;
+    const int *blocks;
+    int n_blocks, H, G, D, window;
+    float *scratch;
+};
+
+/* longest: tokens of the longest block. */
+size_t attention_scratch_floats(const struct nn *nn, int longest);
+
+/* Writes o and lse. */
+void attention_forward(const struct nn *nn, const struct attention_call *call, int longest);
+
+/* Sets dq, dk and dv (does not add). delta [N,H] out: scratch for sum(d_o o). */
+void attention_backward(const struct nn *nn, const struct attention_call *call, int longest,
+                        const float *d_o, float *delta, float *dq, float *dk, float *dv);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * nn/nn.h: what every kernel needs to know: instruction set, matrix backend,
+ * threads, scratch memory.
+ *
+ * Kernels take plain arrays in row-major order. Dimensions: N tokens, C inputs,
+ * O outputs, H heads, D head width, V vocabulary, R adapter rank.
+ *
+ * Bits: with the native backend no result depends on the number of threads, on
+ * how many other tokens are computed in the same call, or on where among them
+ * a token stands. With OpenBLAS and oneDNN that is proved, or found false, by
+ * gemm_rows_independent().
+ *
+ * Local.
+ */
+#ifndef NN_NN_H
+#define NN_NN_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+enum gemm_backend { GEMM_AUTO, GEMM_NATIVE, GEMM_OPENBLAS, GEMM_ONEDNN, GEMM_BACKEND_COUNT };
+
+struct nn_kernels; // the functions of one instruction set
+
+struct nn {
+    const struct nn_kernels *kernels;
+    enum gemm_backend backend; // never GEMM_AUTO once open
+    int threads;
+    float *scratch;        // one part per thread
+    size_t scratch_stride; // floats of one part
+};
+
+/*
+ * Chooses the kernels for this CPU, reserves scratch, and checks the matrix
+ * backend on odd shapes against a plain loop; a wrong one is refused by name.
+ *
+ * backend: GEMM_AUTO takes the native kernels where the CPU has AVX2 with FMA
+ * or AVX-512, otherwise OpenBLAS. threads: 1 or more.
+ */
+int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err);
+void nn_close(struct nn *nn);
+
+const char *nn_isa(const struct nn *nn);                  // "avx512", "avx2" or "generic"
+const char *gemm_backend_name(enum gemm_backend backend); // as the key gemm_backend spells it
+int gemm_backend_from_name(const char *name);             // -1 when unknown or not built in
+
+/* The instruction set and kernel in words, for logs: "native avx2", "openblas 0.3.21 Haswell". */
+void gemm_describe(const struct nn *nn, char *text, size_t size);
+
+/*
+ * OpenBLAS picks its kernel when the program is loaded, and old builds take a
+ * slow one on CPUs newer than they are. The value that OPENBLAS_CORETYPE
+ * should have on this CPU, or NULL when the kernel it picked is the right one
+ * or the user set the variable.
+ */
+const char *gemm_better_coretype(void);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * model/linear.c: a frozen matrix with its adapter, forward and backward.
+ *
+ * Products of the adapter run over all tokens of the pass, but its own
+ * gradients are taken leaf by leaf: a leaf's gradient is a function of the
+ * leaf alone, and their sum is exact.
+ */
+#include "model/model_internal.h"
+#include "nn/elementwise.h"
+#include "nn/gemm.h"
+
+static const struct lora_module *module_of(const struct run *run, const struct model_linear *lin)
+{
+    return lin->module < 0 ? NULL : &run->model->adapter->modules[lin->module];
+}
+
+static int drops(const struct run *run)
+{
+    return run->pass->train && run->model->adapter->dropout > 0.0f;
+}
+
+static void drop_leaves(const struct run *run, int linear, float *y, const float *x, int C, int add)
+{
+    const struct model_pass *pass = run->pass;
+
+    for (int i = 0; i < pass->n_leaves; i++) {
+        size_t at = (size_t)pass->leaves[i] * C;
+        size_t n = (size_t)(pass->leaves[i + 1] - pass->leaves[i]) * C;
+        struct dropout_key key = { pass->seed, pass->step, pass->leaf_tag[i], (uint32_t)linear };
+
+        dropout_apply(run->nn, y + at, x + at, run->model->adapter->dropout, &key, add, n);
+    }
+}
+
+void linear_forward(const struct run *run, const struct model_linear *lin, float *y, float *xa,
+                    const float *x)
+{
+    const struct lora_module *m = module_of(run, lin);
+    const struct adapter *adapter = run->model->adapter;
+    int N = run->pass->N;
+
+    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
+                                       .M = N,
+                                       .N = lin->O,
+                                       .K = lin->C,
+                                       .alpha = 1.0f,
+                                       .a = x,
+                                       .b = lin->w,
+                                       .b_dtype = lin->dtype,
+                                       .c = y,
+                                       .lda = (size_t)lin->C,
+                                       .ldb = (size_t)lin->C,
+                                       .ldc = (size_t)lin->O });
+    if (lin->bias)
+        bias_forward(run->nn, y, lin->bias, N, lin->O);
+    if (!m)
+        return;
+    if (drops(run)) {
+        drop_leaves(run, m->linear, run->work->dropped, x, lin->C, 0);
+        x = run->work->dropped;
+    }
+    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
+                                       .M = N,
+                                       .N = adapter->R,
+                                       .K = lin->C,
+                                       .alpha = 1.0f,
+                                       .a = x,
+                                       .b = adapter->params + m->a_offset,
+                                       .c = xa,
+                                       .lda = (size_t)lin->C,
+                                       .ldb = (size_t)lin->C,
+                                       .ldc = (size_t)adapter->R });
+    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
+                                       .M = N,
+                                       .N = lin->O,
+                                       .K = adapter->R,
+                                       .alpha = adapter->scale,
+                                       .beta = 1.0f,
+                                       .a = xa,
+                                       .b = adapter->params + m->b_offset,
+                                       .c = y,
+                                       .lda = (size_t)adapter->R,
+                                       .ldb = (size_t)adapter->R,
+                                       .ldc = (size_t)lin->O });
+}
+
+/* One leaf: dA [R,C] = dxa^T x, dB [O,R] = (s xa^T dy)^T. */
+static void leaf_gradients(const struct run *run, const struct lora_module *m, int from, int T,
+                           const float *dy, const float *x, const float *xa)
+{
+    struct model_work *work = run->work;
+    int R = run->model->adapter->R;
+
+    gemm(run->nn, &(struct gemm_call){ .trans_a = 1,
+                                       .M = R,
+                                       .N = m->C,
+                                       .K = T,
+                                       .alpha = 1.0f,
+                                       .a = work->dxa + (size_t)from * R,
+                                       .b = x + (size_t)from * m->C,
+                                       .c = work->leaf_a,
+                                       .lda = (size_t)R,
+                                       .ldb = (size_t)m->C,
+                                       .ldc = (size_t)m->C });
+    run->sink->add(run->sink->context, m->a_offset, work->leaf_a, (size_t)R * m->C);
+    gemm(run->nn, &(struct gemm_call){ .trans_a = 1,
+                                       .M = R,
+                                       .N = m->O,
+                                       .K = T,
+                                       .alpha = run->model->adapter->scale,
+                                       .a = xa + (size_t)from * R,
+                                       .b = dy + (size_t)from * m->O,
+                                       .c = work->leaf_bt,
+                                       .lda = (size_t)R,
+                                       .ldb = (size_t)m->O,
+                                       .ldc = (size_t)m->O });
+    for (int o = 0; o < m->O; o++)
+        for (int r = 0; r < R; r++)
+            work->leaf_b[(size_t)o * R + r] = work->leaf_bt[(size_t)r * m->O + o];
+    run->sink->add(run->sink->context, m->b_offset, work->leaf_b, (size_t)R * m->O);
+}
+
+/* dx += dropout(dxa A). */
+static void adapter_input_gradient(const struct run *run, const struct lora_module *m, float *dx)
+{
+    const struct adapter *adapter = run->model->adapter;
+    int masked = drops(run);
+
+    gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
+                                       .N = m->C,
+                                       .K = adapter->R,
+                                       .alpha = 1.0f,
+                                       .beta = masked ? 0.0f : 1.0f,
+                                       .a = run->work->dxa,
+                                       .b = adapter->params + m->a_offset,
+                                       .c = masked ? run->work->dropped : dx,
+                                       .lda = (size_t)adapter->R,
+                                       .ldb = (size_t)m->C,
+                                       .ldc = (size_t)m->C });
+    if (masked)
+        drop_leaves(run, m->linear, dx, run->work->dropped, m->C, 1);
+}
+
+static void adapter_backward(const struct run *run, const struct lora_module *m, float *dx,
+                             const float *dy, const float *x, const float *xa)
+{
+    const struct adapter *adapter = run->model->adapter;
+    const struct model_pass *pass = run->pass;
+    const float *input = x;
+
+    gemm(run->nn, &(struct gemm_call){ .M = pass->N,
+                                       .N = adapter->R,
+                                       .K = m->O,
+                                       .alpha = adapter->scale,
+                                       .a = dy,
+                                       .b = adapter->params + m->b_offset,
+                                       .c = run->work->dxa,
+                                       .lda = (size_t)m->O,
+                                       .ldb = (size_t)adapter->R,
+                                       .ldc = (size_t)adapter->R });
+    if (drops(run)) {
+        drop_leaves(run, m->linear, run->work->dropped, x, m->C, 0);
+        input = run->work->dropped;
+    }
+    for (int i = 0; i < pass->n_leaves; i++)
+        leaf_gradients(run, m, pass->leaves[i], pass->leaves[i + 1] - pass->leaves[i], dy, input,
+                       xa);
+    if (dx)
+        adapter_input_gradient(run, m, dx);
+}
+
+void linear_backward(const struct run *run, const struct model_linear *lin, float *dx, int add,
+                     const float *dy, const float *x, const float *xa)
+{
+    const struct lora_module *m = module_of(run, lin);
+
+    if (dx)
+        gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
+                                           .N = lin->C,
+                                           .K = lin->O,
+                                           .alpha = 1.0f,
+                                           .beta = add ? 1.0f : 0.0f,
+                                           .a = dy,
+                                           .b = lin->w,
+                                           .b_dtype = lin->dtype,
+                                           .c = dx,
+                                           .lda = (size_t)lin->O,
+                                           .ldb = (size_t)lin->C,
+                                           .ldc = (size_t)lin->C });
+    if (m)
+        adapter_backward(run, m, dx, dy, x, xa);
+}

@@ -1,0 +1,54 @@
+/*
+ * nn/cross_entropy.c: logits of a few rows, turned in place into their gradient.
+ */
+#include "nn/cross_entropy.h"
+
+#include "nn/nn_internal.h"
+
+int cross_entropy_rows(int V)
+{
+    int rows = (32 << 20) / ((int)sizeof(float) * (V < 1 ? 1 : V > (1 << 22) ? 1 << 22 : V));
+
+    return rows < 64 ? 64 : rows > 512 ? 512 : rows;
+}
+
+void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h, const void *w,
+                   enum dtype dtype, const int32_t *targets, int M, int C, int V, float *scratch)
+{
+    int step = cross_entropy_rows(V);
+
+    for (int i0 = 0; i0 < M; i0 += step) {
+        int m = M - i0 < step ? M - i0 : step;
+        struct gemm_call logits = { .trans_b = 1,
+                                    .M = m,
+                                    .N = V,
+                                    .K = C,
+                                    .alpha = 1.0f,
+                                    .a = h + (size_t)i0 * C,
+                                    .b = w,
+                                    .b_dtype = dtype,
+                                    .c = scratch,
+                                    .lda = (size_t)C,
+                                    .ldb = (size_t)C,
+                                    .ldc = (size_t)V };
+        struct gemm_call back = { .M = m,
+                                  .N = C,
+                                  .K = V,
+                                  .alpha = 1.0f,
+                                  .a = scratch,
+                                  .b = w,
+                                  .b_dtype = dtype,
+                                  .c = dh ? dh + (size_t)i0 * C : NULL,
+                                  .lda = (size_t)V,
+                                  .ldb = (size_t)C,
+                                  .ldc = (size_t)C };
+
+        gemm(nn, &logits);
+#pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
+        for (int i = 0; i < m; i++)
+            loss[i0 + i] =
+                nn->kernels->cross_entropy_row(scratch + (size_t)i * V, targets[i0 + i], V);
+        if (dh)
+            gemm(nn, &back);
+    }
+}

@@ -1,0 +1,261 @@
+/*
+ * nn/gemm.c: one call, three backends, columns divided over the threads.
+ *
+ * Threads are ours: each takes a run of columns and calls a backend that uses
+ * one core. A library's own threads would fight with those of the kernels.
+ */
+#include "nn/gemm.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef HAVE_ONEDNN
+#include <dnnl.h>
+#endif
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "nn/nn_internal.h"
+
+enum { COLUMN_STEP = 64 };          // columns go to threads in multiples of this
+static const double SERIAL = 2.5e5; // multiply-adds below which threads cost more than they save
+
+#ifdef OPENBLAS_VERSION
+#define HAVE_OPENBLAS 1
+#endif
+
+void gemm_backend_prepare(void)
+{
+#ifdef HAVE_OPENBLAS
+    openblas_set_num_threads(1);
+#endif
+}
+
+void gemm_describe(const struct nn *nn, char *text, size_t size)
+{
+    switch (nn->backend) {
+    case GEMM_NATIVE:
+        (void)snprintf(text, size, "native %s", nn->kernels->isa);
+        break;
+#ifdef HAVE_ONEDNN
+    case GEMM_ONEDNN: {
+        const dnnl_version_t *v = dnnl_version();
+
+        (void)snprintf(text, size, "onednn %d.%d.%d", v->major, v->minor, v->patch);
+        break;
+    }
+#endif
+    default:
+#ifdef HAVE_OPENBLAS
+        (void)snprintf(text, size, "openblas %s", openblas_get_corename());
+#else
+        (void)snprintf(text, size, "cblas");
+#endif
+        break;
+    }
+}
+
+const char *gemm_better_coretype(void)
+{
+#if defined(HAVE_OPENBLAS) && defined(__x86_64__)
+    static const char *const slow[] = { "Prescott", "Core2",       "Penryn",    "Dunnington",
+                                        "Nehalem",  "Sandybridge", "Barcelona", "Bobcat",
+                                        "Katmai",   "Northwood",   "Banias",    "Athlon",
+                                        "Opteron",  "Atom",        "Nano" };
+    const char *core = openblas_get_corename();
+    int avx512;
+
+    __builtin_cpu_init();
+    avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (getenv("OPENBLAS_CORETYPE") || !__builtin_cpu_supports("avx2"))
+        return NULL;
+    for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++)
+        if (strcmp(core, slow[i]) == 0)
+            return avx512 ? "SkylakeX" : "Haswell";
+    if (avx512 && strcmp(core, "Haswell") == 0)
+        return "SkylakeX";
+#endif
+    return NULL;
+}
+
+/* BLAS multiplies float by float: columns of a narrower weight are widened in blocks of scratch. */
+static void cblas_block(const struct gemm_call *g)
+{
+    cblas_sgemm(CblasRowMajor, g->trans_a ? CblasTrans : CblasNoTrans,
+                g->trans_b ? CblasTrans : CblasNoTrans, g->M, g->N, g->K, g->alpha, g->a,
+                (int)g->lda, g->b, (int)g->ldb, g->beta, g->c, (int)g->ldc);
+}
+
+static void library_block(const struct nn *nn, const struct gemm_call *g)
+{
+#ifdef HAVE_ONEDNN
+    if (nn->backend == GEMM_ONEDNN) {
+        if (dnnl_sgemm(g->trans_a ? 'T' : 'N', g->trans_b ? 'T' : 'N', g->M, g->N, g->K, g->alpha,
+                       g->a, (dnnl_dim_t)g->lda, g->b, (dnnl_dim_t)g->ldb, g->beta, g->c,
+                       (dnnl_dim_t)g->ldc) != dnnl_success)
+            BUG("dnnl_sgemm refused %d x %d x %d", g->M, g->N, g->K);
+        return;
+    }
+#endif
+    (void)nn;
+    cblas_block(g);
+}
+
+/* The part of a narrow weight that scratch can hold: whole rows of W, in either orientation. */
+static void widened_product(const struct nn *nn, const struct gemm_call *g, float *scratch)
+{
+    int rows = g->trans_b ? g->N : g->K; // rows of b as it is stored
+    int cols = g->trans_b ? g->K : g->N;
+    size_t fit = nn->scratch_stride / (size_t)cols;
+    int step = fit > (size_t)rows ? rows : (int)fit;
+    const char *b = g->b;
+
+    if (step < 1)
+        BUG("a weight row of %d numbers does not fit the scratch memory", cols);
+    for (int r = 0; r < rows; r += step) {
+        struct gemm_call part = *g;
+        int n = rows - r < step ? rows - r : step;
+
+        for (int i = 0; i < n; i++)
+            dtype_widen(scratch + (size_t)i * cols,
+                        b + ((size_t)(r + i) * g->ldb) * dtype_size(g->b_dtype), g->b_dtype,
+                        (size_t)cols);
+        part.b = scratch;
+        part.b_dtype = DTYPE_F32;
+        part.ldb = (size_t)cols;
+        if (g->trans_b) {
+            part.N = n;
+            part.c = g->c + r;
+        } else {
+            part.K = n;
+            part.a = g->a + (g->trans_a ? (size_t)r * g->lda : (size_t)r);
+            part.beta = r == 0 ? g->beta : 1.0f;
+        }
+        library_block(nn, &part);
+    }
+}
+
+void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
+{
+    float *scratch = nn->scratch + (size_t)thread * nn->scratch_stride;
+
+    if (g->M <= 0 || g->N <= 0)
+        return;
+    if (nn->backend == GEMM_NATIVE)
+        nn->kernels->gemm_block(g, scratch);
+    else if (g->b_dtype == DTYPE_F32)
+        library_block(nn, g);
+    else
+        widened_product(nn, g, scratch);
+}
+
+static void column_run(const struct nn *nn, const struct gemm_call *g, int from, int to, int thread)
+{
+    struct gemm_call part = *g;
+    size_t skip = (size_t)from * (g->trans_b ? g->ldb : 1);
+
+    part.N = to - from;
+    part.b = (const char *)g->b + skip * dtype_size(g->b_dtype);
+    part.c = g->c + from;
+    gemm_serial(nn, &part, thread);
+}
+
+void gemm(const struct nn *nn, const struct gemm_call *g)
+{
+    int steps = (g->N + COLUMN_STEP - 1) / COLUMN_STEP;
+    int parts = steps < nn->threads ? steps : nn->threads;
+
+    if (parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
+        gemm_serial(nn, g, 0);
+        return;
+    }
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+    for (int t = 0; t < parts; t++) {
+        int from = (int)((long)steps * t / parts) * COLUMN_STEP;
+        int to = (int)((long)steps * (t + 1) / parts) * COLUMN_STEP;
+
+        column_run(nn, g, from, to < g->N ? to : g->N, omp_get_thread_num());
+    }
+}
+
+enum { PROBE_ROWS = 200 };
+
+/* Computes rows [from, from + rows) alone and compares them with the whole product. */
+static int rows_keep_bits(const struct nn *nn, const struct gemm_call *whole, float *part, int from,
+                          int rows)
+{
+    struct gemm_call call = *whole;
+
+    call.M = rows;
+    call.a = whole->a + (size_t)from * whole->lda;
+    call.c = part;
+    gemm(nn, &call);
+    return memcmp(part, whole->c + (size_t)from * whole->ldc,
+                  (size_t)rows * whole->ldc * sizeof(float)) == 0;
+}
+
+int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err)
+{
+    static const int probes[][2] = { { 0, 1 }, { 7, 16 }, { 129, 64 }, { 61, 139 } };
+    size_t na = (size_t)PROBE_ROWS * K, nb = (size_t)N * K, nc = (size_t)PROBE_ROWS * N;
+    float *buf = mem_alloc(size_add(size_add(na, nb), 2 * nc), sizeof(*buf), err);
+    int same = 1;
+
+    if (!buf)
+        return -1;
+    for (size_t i = 0; i < na + nb; i++)
+        buf[i] = (float)((i * 2654435761u) >> 8 & 0xFFFFu) * 0x1p-16f - 0.5f;
+    for (int trans_b = 0; trans_b < 2; trans_b++) {
+        struct gemm_call call = { .trans_b = trans_b,
+                                  .M = PROBE_ROWS,
+                                  .N = N,
+                                  .K = K,
+                                  .alpha = 1.0f,
+                                  .a = buf,
+                                  .b = buf + na,
+                                  .c = buf + na + nb,
+                                  .lda = (size_t)K,
+                                  .ldb = (size_t)(trans_b ? K : N),
+                                  .ldc = (size_t)N };
+
+        gemm(nn, &call);
+        for (size_t p = 0; p < sizeof(probes) / sizeof(probes[0]); p++)
+            same =
+                same && rows_keep_bits(nn, &call, buf + na + nb + nc, probes[p][0], probes[p][1]);
+    }
+    free(buf);
+    return same;
+}
+
+double gemm_measure_rate(const struct nn *nn, struct error *err)
+{
+    enum { SIDE = 1024 };
+    size_t n = (size_t)SIDE * SIDE;
+    float *buf = mem_alloc(3 * n, sizeof(*buf), err);
+    struct gemm_call call = {
+        .M = SIDE, .N = SIDE, .K = SIDE, .alpha = 1.0f, .lda = SIDE, .ldb = SIDE, .ldc = SIDE
+    };
+    double best = 0.0;
+
+    if (!buf)
+        return -1.0;
+    for (size_t i = 0; i < 2 * n; i++)
+        buf[i] = (float)(i % 251) * 0x1p-8f - 0.5f;
+    call.a = buf;
+    call.b = buf + n;
+    call.c = buf + 2 * n;
+    for (int r = 0; r < 4; r++) {
+        double start = clock_s();
+        double rate;
+
+        gemm(nn, &call);
+        rate = 2.0 * (double)n * SIDE / (clock_s() - start);
+        best = rate > best ? rate : best;
+    }
+    free(buf);
+    return best;
+}

@@ -1,0 +1,226 @@
+/*
+ * nn/simd/elementwise.c: everything that is not a matrix product, on one core.
+ *
+ * Plain loops that the compiler turns into vector code. Sums over a row are
+ * taken in VLEN lanes (omp simd), in an order that depends on the row's length
+ * alone.
+ */
+#include <math.h>
+
+#include "base/rng.h"
+#include "nn/nn_internal.h"
+#include "nn/simd/simd.h"
+
+static void rmsnorm_forward(float *y, float *rstd, const float *x, const float *w, float eps, int n,
+                            int C)
+{
+    for (int i = 0; i < n; i++) {
+        const float *xi = x + (size_t)i * C;
+        float *yi = y + (size_t)i * C;
+        float sum = 0.0f, r;
+
+#pragma omp simd reduction(+ : sum)
+        for (int c = 0; c < C; c++)
+            sum += xi[c] * xi[c];
+        r = 1.0f / sqrtf(sum / (float)C + eps);
+        rstd[i] = r;
+        for (int c = 0; c < C; c++)
+            yi[c] = xi[c] * r * w[c];
+    }
+}
+
+static void rmsnorm_backward(float *dx, const float *dy, const float *x, const float *w,
+                             const float *rstd, int n, int C)
+{
+    for (int i = 0; i < n; i++) {
+        const float *xi = x + (size_t)i * C;
+        const float *dyi = dy + (size_t)i * C;
+        float *dxi = dx + (size_t)i * C;
+        float r = rstd[i], sum = 0.0f, k;
+
+#pragma omp simd reduction(+ : sum)
+        for (int c = 0; c < C; c++)
+            sum += dyi[c] * w[c] * xi[c];
+        k = sum * r * r * r / (float)C;
+        for (int c = 0; c < C; c++)
+            dxi[c] += dyi[c] * w[c] * r - xi[c] * k;
+    }
+}
+
+static void rope_rotate(float *x, const float *cosine, const float *sine, float sign, int n, int H,
+                        int D, size_t stride)
+{
+    int half = D / 2;
+
+    for (int i = 0; i < n; i++) {
+        const float *ci = cosine + (size_t)i * half;
+        const float *si = sine + (size_t)i * half;
+
+        for (int h = 0; h < H; h++) {
+            float *lo = x + (size_t)i * stride + (size_t)h * D;
+            float *hi = lo + half;
+
+#pragma omp simd
+            for (int d = 0; d < half; d++) {
+                float a = lo[d], b = hi[d], s = sign * si[d];
+
+                lo[d] = a * ci[d] - b * s;
+                hi[d] = b * ci[d] + a * s;
+            }
+        }
+    }
+}
+
+static void swiglu_forward(float *y, const float *gate, const float *up, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + exp_fast(-gate[i])) * up[i];
+}
+
+static void swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+                            const float *up, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        float s = 1.0f / (1.0f + exp_fast(-gate[i]));
+        float d = dy[i];
+
+        dup[i] = d * gate[i] * s;
+        dgate[i] = d * up[i] * s * (1.0f + gate[i] * (1.0f - s));
+    }
+}
+
+static float row_max(const float *row, int n)
+{
+    float max = -INFINITY;
+
+#pragma omp simd reduction(max : max)
+    for (int i = 0; i < n; i++)
+        max = row[i] > max ? row[i] : max;
+    return max;
+}
+
+static float softmax_row(float *row, int n)
+{
+    float max = row_max(row, n), sum = 0.0f, scale;
+
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++) {
+        row[i] = exp_fast(row[i] - max);
+        sum += row[i];
+    }
+    scale = 1.0f / sum;
+    for (int i = 0; i < n; i++)
+        row[i] *= scale;
+    return max + logf(sum);
+}
+
+static void prob_row(float *row, float lse, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        row[i] = exp_fast(row[i] - lse);
+}
+
+static void dscore_row(float *ds, const float *p, float delta, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        ds[i] = p[i] * (ds[i] - delta);
+}
+
+static float dot(const float *a, const float *b, int n)
+{
+    float sum = 0.0f;
+
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void add_bias(float *y, const float *bias, int n, int O)
+{
+    for (int i = 0; i < n; i++)
+        add(y + (size_t)i * O, bias, (size_t)O);
+}
+
+/*
+ * The exponentials are summed in blocks: within a block in float lanes,
+ * over the blocks in double, so that a vocabulary of 150,000 costs no
+ * accuracy.
+ */
+static double cross_entropy_row(float *logits, int target, int V)
+{
+    enum { BLOCK = 1024 };
+    float max = row_max(logits, V), scale;
+    double sum = 0.0, loss;
+    float at_target = logits[target];
+
+    for (int v = 0; v < V; v += BLOCK) {
+        int n = V - v < BLOCK ? V - v : BLOCK;
+        float part = 0.0f;
+        float *p = logits + v;
+
+#pragma omp simd reduction(+ : part)
+        for (int i = 0; i < n; i++) {
+            p[i] = exp_fast(p[i] - max);
+            part += p[i];
+        }
+        sum += part;
+    }
+    loss = log(sum) + (double)max - (double)at_target;
+    scale = (float)(1.0 / sum);
+    for (int v = 0; v < V; v++)
+        logits[v] *= scale;
+    logits[target] -= 1.0f;
+    return loss;
+}
+
+/* Eight numbers a generator call, sixteen bits each. */
+static void dropout(float *y, const float *x, float scale, uint64_t key, const uint32_t counter[4],
+                    uint32_t threshold, int accumulate, size_t n)
+{
+    uint32_t at[4] = { counter[0], counter[1], counter[2], counter[3] };
+
+    for (size_t i = 0; i < n; i += 8, at[0]++) {
+        uint32_t word[4];
+        float keep[8];
+        size_t m = n - i < 8 ? n - i : 8;
+
+        rng_philox(word, key, at);
+        for (int j = 0; j < 4; j++) {
+            keep[2 * j] = (word[j] & 0xFFFFu) >= threshold ? scale : 0.0f;
+            keep[2 * j + 1] = (word[j] >> 16) >= threshold ? scale : 0.0f;
+        }
+        for (size_t j = 0; j < m; j++)
+            y[i + j] = (accumulate ? y[i + j] : 0.0f) + x[i + j] * keep[j];
+    }
+}
+
+const struct nn_kernels SIMD(nn_kernels) = {
+    .isa = SIMD_TEXT(NN_ISA),
+    .gemm_scratch_floats = SIMD(gemm_scratch_floats),
+    .gemm_block = SIMD(gemm_block),
+    .rmsnorm_forward = rmsnorm_forward,
+    .rmsnorm_backward = rmsnorm_backward,
+    .rope_rotate = rope_rotate,
+    .swiglu_forward = swiglu_forward,
+    .swiglu_backward = swiglu_backward,
+    .softmax_row = softmax_row,
+    .prob_row = prob_row,
+    .dscore_row = dscore_row,
+    .dot = dot,
+    .add = add,
+    .add_bias = add_bias,
+    .cross_entropy_row = cross_entropy_row,
+    .dropout = dropout,
+};

@@ -1,0 +1,83 @@
+/*
+ * nn/simd/simd.h: one source, several instruction sets.
+ *
+ * Every .c file of this folder is compiled once per instruction set, with
+ * NN_ISA naming it: generic, avx2 (with FMA) and avx512. SIMD(f) is the name
+ * of f in that set. Vectors are the compiler's own (GCC and clang), so there
+ * is no intrinsic and any CPU can be served.
+ */
+#ifndef NN_SIMD_H
+#define NN_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define SIMD_JOIN_(name, isa) name##_##isa
+#define SIMD_JOIN(name, isa)  SIMD_JOIN_(name, isa)
+#define SIMD(name)            SIMD_JOIN(name, NN_ISA)
+#define SIMD_TEXT_(isa)       #isa
+#define SIMD_TEXT(isa)        SIMD_TEXT_(isa)
+
+#if defined(__AVX512F__)
+#define VLEN 16 // floats in a vector
+#elif defined(__AVX2__)
+#define VLEN 8
+#else
+#define VLEN 4
+#endif
+
+typedef float vfloat __attribute__((vector_size(VLEN * 4)));
+typedef float vfloat_u __attribute__((vector_size(VLEN * 4), aligned(4), may_alias));
+
+static inline vfloat vload(const float *p)
+{
+    return *(const vfloat_u *)p;
+}
+
+static inline void vstore(float *p, vfloat v)
+{
+    *(vfloat_u *)p = v;
+}
+
+static inline vfloat vset(float f)
+{
+    return f - (vfloat){ 0 };
+}
+
+/*
+ * e^x within 1 ulp for x in [-87, 88], 0 below, e^88 above; NaN stays NaN. Range reduction by ln 2 in two parts,
+ * then a polynomial of degree 6 (minimax on [-ln2/2, ln2/2]). Written so that
+ * a loop over it becomes vector code.
+ */
+static inline float exp_fast(float x)
+{
+    const float shift = 0x1.8p23f; // adding it rounds to an integer, kept in the low bits
+    float clamped = x < -87.0f ? -87.0f : x;
+    float t, n, r, p;
+    uint32_t t_bits, p_bits;
+
+    clamped = clamped > 88.0f ? 88.0f : clamped;
+    t = clamped * 0x1.715476p0f + shift;
+    n = t - shift;
+    r = clamped - n * 0x1.62e4p-1f;
+    r = r - n * 0x1.7f7d1cp-20f;
+    p = 0x1.6850e4p-10f;
+    p = p * r + 0x1.123bccp-7f;
+    p = p * r + 0x1.555b98p-5f;
+    p = p * r + 0x1.55548ep-3f;
+    p = p * r + 0x1.fffff8p-2f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    memcpy(&t_bits, &t, sizeof(t_bits));
+    memcpy(&p_bits, &p, sizeof(p_bits));
+    p_bits += t_bits << 23; // times 2^n
+    memcpy(&p, &p_bits, sizeof(p));
+    return x < -87.0f ? 0.0f : x == x ? p : x;
+}
+
+/* Declared here because gemm.c defines them and elementwise.c lists them. */
+struct gemm_call;
+size_t SIMD(gemm_scratch_floats)(void);
+void SIMD(gemm_block)(const struct gemm_call *g, float *scratch);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * Logits and LoRA gradients of every tiny model against transformers and PEFT
+ * (tests/golden/models, made by tests/golden/make_models.py).
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/model.h"
+#include "nn/gemm.h"
+#include "nn/rmsnorm.h"
+
+static const char *const families[] = { "llama", "llama_bias", "mistral",
+                                        "qwen2", "qwen3",      "smollm2" };
+enum { FAMILIES = sizeof(families) / sizeof(families[0]), TOKENS_MAX = 512 };
+
+static const double LOGIT_TOLERANCE = 2e-5;    // of the largest logit
+static const double GRADIENT_TOLERANCE = 2e-5; // of the tensor's norm
+
+/* One model with everything a pass needs. */
+struct bench {
+    struct model model;
+    struct adapter adapter;
+    struct nn nn;
+    struct model_work work;
+    struct arena arena;
+    struct safetensors golden;
+    double *grad; // sum of the leaves' gradients
+};
+
+static void must(int rc, const struct error *err)
+{
+    if (rc < 0)
+        fail_msg("%s", err->msg);
+}
+
+static void bench_open(struct bench *b, const char *family, const char *adapter, const char *golden,
+                       float dropout, int threads, int kept)
+{
+    struct model_shape shape = { TOKENS_MAX, 8, TOKENS_MAX, TOKENS_MAX, kept };
+    struct lora_linear *linears = NULL;
+    struct error err;
+    char path[256];
+    int n = 0;
+
+    memset(b, 0, sizeof(*b));
+    (void)snprintf(path, sizeof(path), "tests/golden/models/%s", family);
+    must(model_open(&b->model, path, &err), &err);
+    must(nn_open(&b->nn, GEMM_NATIVE, threads, &err), &err);
+    if (adapter) {
+        must(model_linears(&b->model, &linears, &n, &err), &err);
+        (void)snprintf(path, sizeof(path), "tests/golden/models/%s/%s", family, adapter);
+        must(adapter_load(&b->adapter, path, linears, n, &err), &err);
+        b->adapter.dropout = dropout;
+        model_attach(&b->model, &b->adapter);
+        free(linears);
+    }
+    (void)snprintf(path, sizeof(path), "tests/golden/models/%s/%s", family, golden);
+    must(safetensors_open(&b->golden, path, &err), &err);
+    model_work_place(&b->work, &b->arena, &b->model, &b->nn, &shape);
+    must(arena_open(&b->arena, b->arena.peak, &err), &err);
+    model_work_place(&b->work, &b->arena, &b->model, &b->nn, &shape);
+    b->grad = calloc(b->adapter.param_count + 1, sizeof(*b->grad));
+}
+
+static void bench_close(struct bench *b)
+{
+    free(b->grad);
+    safetensors_close(&b->golden);
+    arena_close(&b->arena);
+    nn_close(&b->nn);
+    adapter_close(&b->adapter);
+    model_close(&b->model);
+}
+
+static void sum_gradient(void *context, size_t offset, const float *g, size_t n)
+{
+    struct bench *b = context;
+
+    for (size_t i = 0; i < n; i++)
+        b->grad[offset + i] += (double)g[i];
+}
+
+static const void *golden_data(const struct bench *b, const char *name, size_t *count)
+{
+    const struct safetensors_tensor *t = safetensors_find(&b->golden, name);
+
+    if (!t)
+        fail_msg("golden file has no '%s'", name);
+    *count = t->count;
+    return t->data;
+}
+
+/* One leaf after the other at the places of a pass; labels NULL: nothing is labelled. */
+struct leaves {
+    int n, T;
+    int bounds[9], positions[TOKENS_MAX];
+    int32_t ids[TOKENS_MAX], targets[TOKENS_MAX];
+    uint32_t tags[8];
+};
+
+static void leaves_add(struct leaves *p, const int32_t *ids, const int32_t *labels, int T)
+{
+    for (int t = 0; t < T; t++) {
+        p->ids[p->T + t] = ids[t];
+        p->positions[p->T + t] = t;
+        p->targets[p->T + t] = labels && t + 1 < T && labels[t + 1] >= 0 ? labels[t + 1] : -1;
+    }
+    p->tags[p->n] = (uint32_t)p->n;
+    p->T += T;
+    p->bounds[++p->n] = p->T;
+}
+
+static void run(struct bench *b, const struct leaves *p, double *loss, int train)
+{
+    struct model_pass pass = { .N = p->T,
+                               .n_leaves = p->n,
+                               .n_blocks = p->n,
+                               .leaves = p->bounds,
+                               .blocks = p->bounds,
+                               .ids = p->ids,
+                               .targets = p->targets,
+                               .positions = p->positions,
+                               .leaf_tag = p->tags,
+                               .train = train };
+    struct model_sink sink = { b, sum_gradient };
+
+    model_run(&b->model, &b->nn, &b->work, &pass, loss, &sink);
+}
+
+/* The head on one row of the last layer's output. */
+static void row_logits(const struct bench *b, int row, float *logits)
+{
+    const struct model_config *c = &b->model.config;
+    float *h = malloc((size_t)c->C * sizeof(*h)), rstd;
+
+    rmsnorm_forward(&b->nn, h, &rstd, b->work.x_out + (size_t)row * c->C, b->model.norm_out, c->eps,
+                    1, c->C);
+    gemm(&b->nn, &(struct gemm_call){ .trans_b = 1,
+                                      .M = 1,
+                                      .N = c->V,
+                                      .K = c->C,
+                                      .alpha = 1.0f,
+                                      .a = h,
+                                      .b = b->model.head,
+                                      .b_dtype = b->model.head_dtype,
+                                      .c = logits,
+                                      .lda = (size_t)c->C,
+                                      .ldb = (size_t)c->C,
+                                      .ldc = (size_t)c->V });
+    free(h);
+}
+
+static double compare_logits(struct bench *b, int T)
+{
+    char name[64];
+    size_t n, n_rows, n_logits;
+    const int32_t *ids, *rows;
+    const float *want;
+    float *got = malloc((size_t)b->model.config.V * sizeof(*got));
+    struct leaves p = { 0 };
+    double loss[8], largest = 0.0, worst = 0.0;
+
+    (void)snprintf(name, sizeof(name), "ids_%d", T);
+    ids = golden_data(b, name, &n);
+    (void)snprintf(name, sizeof(name), "rows_%d", T);
+    rows = golden_data(b, name, &n_rows);
+    (void)snprintf(name, sizeof(name), "logits_%d", T);
+    want = golden_data(b, name, &n_logits);
+    assert_int_equal(n, T);
+    assert_int_equal(n_logits, n_rows * (size_t)b->model.config.V);
+    leaves_add(&p, ids, NULL, T);
+    run(b, &p, loss, 0);
+    for (size_t r = 0; r < n_rows; r++) {
+        row_logits(b, rows[r], got);
+        for (int v = 0; v < b->model.config.V; v++) {
+            double w = (double)want[r * (size_t)b->model.config.V + (size_t)v];
+
+            largest = fmax(largest, fabs(w));
+            worst = fmax(worst, fabs(w - (double)got[v]));
+        }
+    }
+    free(got);
+    return worst / largest;
+}
+
+static void logits_equal_those_of_transformers(void **state)
+{
+    static const int lengths[] = { 1, 7, 31, 67 };
+
+    (void)state;
+    for (int f = 0; f < FAMILIES; f++) {
+        struct bench b;
+
+        bench_open(&b, families[f], NULL, "logits.safetensors", 0.0f, 1, 0);
+        for (int i = 0; i < 4; i++) {
+            double off = compare_logits(&b, lengths[i]);
+
+            if (!(off < LOGIT_TOLERANCE))
+                fail_msg("%s, %d tokens: logits are off by %g", families[f], lengths[i], off);
+        }
+        bench_close(&b);
+    }
+}
+
+/* The worst relative error over the adapter's tensors; "f32" or "f64" names the golden values. */
+static double compare_gradients(struct bench *b, const char *kind, int T)
+{
+    double worst = 0.0;
+
+    for (int i = 0; i < b->adapter.count * 2; i++) {
+        const struct lora_module *m = &b->adapter.modules[i / 2];
+        const double *got = b->grad + (i % 2 ? m->b_offset : m->a_offset);
+        double diff = 0.0, norm = 0.0;
+        const float *want;
+        char name[160];
+        size_t n;
+
+        (void)snprintf(name, sizeof(name), "%s/grad_%d/%s.lora_%c.weight", kind, T, m->name,
+                       i % 2 ? 'B' : 'A');
+        want = golden_data(b, name, &n);
+        assert_int_equal(n, (size_t)b->adapter.R * (size_t)(i % 2 ? m->O : m->C));
+        for (size_t e = 0; e < n; e++) {
+            diff += ((double)want[e] - got[e]) * ((double)want[e] - got[e]);
+            norm += (double)want[e] * (double)want[e];
+        }
+        if (!(sqrt(diff) <= worst * sqrt(norm)))
+            worst = sqrt(diff) / sqrt(norm);
+    }
+    return worst;
+}
+
+static void check_family_gradients(const char *family, const char *which, int threads, int kept)
+{
+    static const struct {
+        const char *kind;
+        int T;
+    } cases[] = { { "f32", 7 }, { "f64", 31 }, { "f32", 67 }, { "f64", 67 } };
+    struct bench b;
+    char adapter[32], golden[48];
+
+    (void)snprintf(adapter, sizeof(adapter), "adapter_%s", which);
+    (void)snprintf(golden, sizeof(golden), "grads_%s.safetensors", which);
+    bench_open(&b, family, adapter, golden, 0.0f, threads, kept);
+    for (int i = 0; i < 4; i++) {
+        struct leaves p = { 0 };
+        char name[64];
+        size_t n, one;
+        const int32_t *ids, *labels;
+        const double *want;
+        double loss[8], off;
+
+        (void)snprintf(name, sizeof(name), "ids_%d", cases[i].T);
+        ids = golden_data(&b, name, &n);
+        (void)snprintf(name, sizeof(name), "labels_%d", cases[i].T);
+        labels = golden_data(&b, name, &n);
+        (void)snprintf(name, sizeof(name), "%s/loss_%d", cases[i].kind, cases[i].T);
+        want = golden_data(&b, name, &one);
+        leaves_add(&p, ids, labels, cases[i].T);
+        memset(b.grad, 0, b.adapter.param_count * sizeof(*b.grad));
+        run(&b, &p, loss, 1);
+        if (!(fabs(loss[0] - *want) < 2e-6 * fabs(*want)))
+            fail_msg("%s: loss is %.9g, not %.9g", family, loss[0], *want);
+        off = compare_gradients(&b, cases[i].kind, cases[i].T);
+        if (!(off < GRADIENT_TOLERANCE))
+            fail_msg("%s %s, %d tokens: a gradient is off by %g of its norm", family, which,
+                     cases[i].T, off);
+    }
+    bench_close(&b);
+}
+
+static void gradients_equal_those_of_peft(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FAMILIES; f++) {
+        check_family_gradients(families[f], "all", 1, 1000);
+        check_family_gradients(families[f], "qv", 1, 1000);
+    }
+}
+
+static void recomputed_layers_and_threads_change_no_gradient(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FAMILIES; f++) {
+        check_family_gradients(families[f], "all", 2, 0);
+        check_family_gradients(families[f], "qv", 3, 1);
+    }
+}
+
+/* Each leaf's gradient by itself: the n-th call for an offset is the n-th leaf's. */
+struct record {
+    size_t params;
+    float *g;   // [8][params]
+    int *calls; // [params]
+};
+
+static void keep_gradient(void *context, size_t offset, const float *g, size_t n)
+{
+    struct record *r = context;
+    int leaf = r->calls[offset]++;
+
+    memcpy(r->g + (size_t)leaf * r->params + offset, g, n * sizeof(*g));
+}
+
+static void run_recorded(struct bench *b, const struct leaves *p, double *loss, struct record *r)
+{
+    struct model_pass pass = { .N = p->T,
+                               .n_leaves = p->n,
+                               .n_blocks = p->n,
+                               .leaves = p->bounds,
+                               .blocks = p->bounds,
+                               .ids = p->ids,
+                               .targets = p->targets,
+                               .positions = p->positions,
+                               .leaf_tag = p->tags,
+                               .train = 1,
+                               .seed = 7,
+                               .step = 3 };
+    struct model_sink sink = { r, keep_gradient };
+
+    memset(r->calls, 0, r->params * sizeof(*r->calls));
+    model_run(&b->model, &b->nn, &b->work, &pass, loss, &sink);
+}
+
+static void record_open(struct record *r, size_t params)
+{
+    r->params = params;
+    r->g = calloc(8 * params, sizeof(*r->g));
+    r->calls = calloc(params, sizeof(*r->calls));
+}
+
+static void record_close(struct record *r)
+{
+    free(r->g);
+    free(r->calls);
+}
+
+static void add_golden_leaf(struct bench *b, struct leaves *p, int T)
+{
+    char ids[64], labels[64];
+    size_t n;
+
+    (void)snprintf(ids, sizeof(ids), "ids_%d", T);
+    (void)snprintf(labels, sizeof(labels), "labels_%d", T);
+    leaves_add(p, golden_data(b, ids, &n), golden_data(b, labels, &n), T);
+}
+
+static void check_leaf_bits(const char *family, float dropout)
+{
+    static const int lengths[] = { 31, 67, 7, 67 };
+    struct leaves all = { 0 };
+    struct record together, alone;
+    double losses[8], loss[8];
+    struct bench b;
+
+    bench_open(&b, family, "adapter_all", "grads_all.safetensors", dropout, 2, 1);
+    record_open(&together, b.adapter.param_count);
+    record_open(&alone, b.adapter.param_count);
+    for (int i = 0; i < 4; i++)
+        add_golden_leaf(&b, &all, lengths[i]);
+    run_recorded(&b, &all, losses, &together);
+    for (int i = 0; i < 4; i++) {
+        struct leaves one = { 0 };
+
+        add_golden_leaf(&b, &one, lengths[i]);
+        one.tags[0] = (uint32_t)i;
+        run_recorded(&b, &one, loss, &alone);
+        assert_memory_equal(&loss[0], &losses[i], sizeof(double));
+        assert_memory_equal(alone.g, together.g + (size_t)i * together.params,
+                            alone.params * sizeof(float));
+    }
+    record_close(&together);
+    record_close(&alone);
+    bench_close(&b);
+}
+
+static void a_leaf_has_the_same_bits_alone_and_among_others(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FAMILIES; f++) {
+        check_leaf_bits(families[f], 0.0f);
+        check_leaf_bits(families[f], 0.1f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_equal_those_of_transformers),
+        cmocka_unit_test(gradients_equal_those_of_peft),
+        cmocka_unit_test(recomputed_layers_and_threads_change_no_gradient),
+        cmocka_unit_test(a_leaf_has_the_same_bits_alone_and_among_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
