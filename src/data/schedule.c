@@ -1,0 +1,149 @@
+/*
+ * data/schedule.c: steps of an epoch and their cut into runs.
+ */
+#include "data/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "data/order.h"
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+int schedule_open(struct schedule *schedule, const struct schedule_params *params,
+                  struct error *err)
+{
+    double total;
+
+    *schedule = (struct schedule){ .params = *params, .order_of = -1 };
+    if (params->rows == 0 || params->rows > INT64_MAX / 8)
+        return error_set(err, "there are no rows to train on");
+    if (params->global_batch < 1)
+        return error_set(err, "the global batch is %lld rows; give 1 or more",
+                         (long long)params->global_batch);
+    schedule->steps_per_epoch = ceil_div((int64_t)params->rows, params->global_batch);
+    schedule->total_steps = params->max_steps;
+    if (params->max_steps <= 0) {
+        total = ceil(params->num_train_epochs * (double)schedule->steps_per_epoch);
+        if (!(total >= 1) || total > 1e15)
+            return error_set(err, "'num_train_epochs' %g gives no step; give a number above 0",
+                             params->num_train_epochs);
+        schedule->total_steps = (int64_t)total;
+    }
+    schedule->epochs = ceil_div(schedule->total_steps, schedule->steps_per_epoch);
+    schedule->order = mem_alloc(params->rows, sizeof(*schedule->order), err);
+    return schedule->order ? 0 : -1;
+}
+
+void schedule_step(struct schedule *schedule, int64_t step, const int64_t **rows, size_t *count,
+                   int64_t *epoch)
+{
+    const struct schedule_params *p = &schedule->params;
+    const int64_t at_epoch = step / schedule->steps_per_epoch;
+    const size_t first = (size_t)(step % schedule->steps_per_epoch) * (size_t)p->global_batch;
+    const size_t left = p->rows - first;
+
+    if (schedule->order_of != at_epoch) {
+        order_epoch(schedule->order, p->rows, p->seed, at_epoch, p->shuffle);
+        schedule->order_of = at_epoch;
+    }
+    *rows = schedule->order + first;
+    *count = left < (size_t)p->global_batch ? left : (size_t)p->global_batch;
+    if (epoch)
+        *epoch = at_epoch;
+}
+
+double schedule_epoch_after(const struct schedule *schedule, int64_t step)
+{
+    return (double)(step + 1) / (double)schedule->steps_per_epoch;
+}
+
+void schedule_close(struct schedule *schedule)
+{
+    free(schedule->order);
+    *schedule = (struct schedule){ 0 };
+}
+
+double schedule_row_cost(const struct schedule_cost *cost, int64_t tokens, double squared_blocks)
+{
+    return cost->per_token * (double)tokens + cost->per_pair * squared_blocks;
+}
+
+/* Where a run that begins at `from` and costs at most `limit` ends; an item dearer than that is
+ * taken by none. */
+static size_t run_end(const double *cost, size_t count, size_t from, double limit)
+{
+    double sum = 0;
+
+    while (from < count && sum + cost[from] <= limit)
+        sum += cost[from++];
+    return from;
+}
+
+/* True when `size` runs of at most `limit` hold everything; *larger: cheapest run that was too
+ * dear. */
+static int fits(const double *cost, size_t count, int size, double limit, double *larger)
+{
+    size_t at = 0;
+    int r;
+
+    *larger = INFINITY;
+    for (r = 0; r < size && at < count; r++) {
+        double sum = 0;
+
+        while (at < count && sum + cost[at] <= limit)
+            sum += cost[at++];
+        if (at < count && sum + cost[at] < *larger)
+            *larger = sum + cost[at];
+    }
+    return at == count;
+}
+
+/*
+ * The least limit is the cost of some run. Halving brings it down to a few
+ * candidates, then each failed test names the next limit that changes
+ * anything, so the result is exact and does not depend on when halving stops.
+ */
+static double least_limit(const double *cost, size_t count, int size)
+{
+    double low = 0, high = 0, larger;
+    size_t i;
+    int k;
+
+    for (i = 0; i < count; i++) {
+        high += cost[i];
+        if (cost[i] > low)
+            low = cost[i];
+    }
+    low = fmax(low, high / size * (1 - 1e-12));
+    for (k = 0; k < 50; k++) {
+        double middle = low + (high - low) / 2;
+
+        if (fits(cost, count, size, middle, &larger))
+            high = middle;
+        else
+            low = larger;
+        if (!(low < high))
+            break;
+    }
+    while (!fits(cost, count, size, low, &larger))
+        low = larger;
+    return low;
+}
+
+void schedule_cut(size_t *bounds, int size, const double *cost, size_t count)
+{
+    const double limit = least_limit(cost, count, size);
+    size_t at = 0;
+    int r;
+
+    bounds[0] = 0;
+    for (r = 0; r < size; r++) {
+        at = run_end(cost, count, at, limit);
+        bounds[r + 1] = at;
+    }
+}
