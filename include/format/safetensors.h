@@ -42,11 +42,12 @@ struct safetensors_tensor {
 
 struct safetensors {
     struct safetensors_tensor *tensors; // sorted by name
-    size_t count;
-    struct file_map *maps;
-    char **paths; // of the files, in the order of their names
+    size_t count, cap;
+    struct file_map *maps; // [files]
+    char **paths;          // [files]
+    void **headers;        // [files] parsed; own the names
     int files;
-    char *texts; // owns names and type names
+    int borrowed; // maps are the caller's memory
 };
 
 /*
@@ -55,8 +56,9 @@ struct safetensors {
  * index must be in the shard it names; shards may not be outside the folder
  * and no tensor may be in two). Every header is checked before use: length,
  * offsets within the file, no overlap and no hole, bytes equal to shape times
- * number size, no name twice. Numbers that are not F32, F16 or BF16 are
- * accepted and have dtype -1.
+ * number size, no name twice. A tensor in a shard that the index
+ * does not name is there like any other. Numbers that are not F32, F16 or BF16
+ * are accepted and have dtype -1.
  *
  * Errors name the file and the tensor; a folder with only pytorch_model.bin
  * gets a message that says how to convert it.
