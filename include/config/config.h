@@ -139,7 +139,8 @@ struct config {
     double eval_steps;   // resolved: null and 0 are logging_steps
     double eval_delay;   // steps or epochs, as eval_strategy counts
     int eval_on_start;
-    char *resume_from_checkpoint; // NULL: null or false; "true": newest in output_dir; else a folder
+    char
+        *resume_from_checkpoint; // NULL: null or false; "true": newest in output_dir; else a folder
 
     /* of lowrank alone */
     int64_t global_batch_size; // 0: null, the product of batch, ranks and accumulation
@@ -167,7 +168,7 @@ int config_pack(struct strbuf *pack, const char *file_name, const char *yaml, si
 
 /*
  * Fills cfg (all of it, what it held is not released). Errors name file and
- * line, or the pair: "run.yaml:14: 'lora_rank' is 0; give 1 to 4096".
+ * line, or the pair: "run.yaml:14: 'lora_rank' is 0; give 1 to 1024".
  */
 int config_unpack(struct config *cfg, const void *pack, size_t len, struct error *err);
 

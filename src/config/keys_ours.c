@@ -1,0 +1,31 @@
+/*
+ * keys_ours.c: keys that only lowrank has.
+ */
+#include "keys_internal.h"
+
+#define GROUP KEYS_OURS
+
+static const struct config_key rows[] = {
+    WORKS(global_batch_size, INT, "null",
+          "rows of a step, in place of per_device_train_batch_size x ranks x "
+          "gradient_accumulation_steps",
+          LIMITS(1, HUGE_COUNT)),
+    WORKS(on_bad_sample, CHOICE, "error", "what a row that cannot be used does",
+          .choices = "error skip"),
+    WORKS(threads_per_rank, INT, "null", "threads of a rank; null takes the cores it is bound to",
+          LIMITS(1, 4096)),
+    WORKS(gemm_backend, CHOICE, "auto", "who multiplies matrices; auto decides by the CPU",
+          .choices = "auto openblas onednn native"),
+    WORKS(max_runtime, SECONDS, "null",
+          "time after which the run saves and ends to be resumed, as 3600, 90m or 12:00:00",
+          LIMITS(1, HUGE_COUNT)),
+    WORKS(memory_budget, BYTES, "null",
+          "memory of a rank for activations, as 16GB; beyond it they are recomputed",
+          LIMITS(1, 1e18)),
+    WORKS(token_budget, INT, "null", "tokens computed together; null fits them to the caches",
+          LIMITS(1, HUGE_COUNT)),
+    WORKS(state_steps, INT, "1", "steps between two writes of the state that a resume starts from",
+          LIMITS(1, HUGE_COUNT)),
+};
+
+KEY_TABLE(keys_ours, rows);
