@@ -96,6 +96,7 @@ int dist_open(struct dist *dist, struct error *err)
     rc = start_mpi(dist, err);
     bug_set_handler(end_job);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     DIST_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     DIST_MPI(MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN));
     DIST_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &dist->comm));
