@@ -58,8 +58,8 @@ struct dataset_info {
  * on a hub only with the command that fetches it; ranking and kto_tag, stages
  * that are not here, by name. release after failure too.
  */
-int dataset_info_read(struct dataset_info *info, const json_t *all, const char *name,
-                      const char *file, struct error *err);
+int dataset_info_read(struct dataset_info *info, json_t *all, const char *name, const char *file,
+                      struct error *err);
 
 /*
  * Paths of its files, sorted by name, in new strings; *paths and each are the
