@@ -89,13 +89,13 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
 int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
                       const struct ckpt_state *state, struct error *err);
 
-/* checkpoint-N under its temporary name. */
+/* checkpoint-N under its temporary name, output_dir/.checkpoint-N.tmp. */
 struct ckpt_folder {
     const struct dist *dist;
-    char *path;  // write files here; valid until publish
-    char *final; // output_dir/checkpoint-N
-    char *name;  // "checkpoint-N"
-    char *output_dir;
+    char *path;       // write files here; the folder has this name until it is published
+    char *final_path; // output_dir/checkpoint-N
+    int64_t step;
+    int made; // the temporary folder is there
 };
 
 /* Makes the temporary folder, output_dir too; keeps dist. Collective. */
@@ -123,15 +123,15 @@ enum ckpt_found {
     CKPT_OTHER_RUN // there are whole states, but none with this key; the newest one is given
 };
 
-/* A state that was found; the texts and tensors are its own. */
+/* A state that was found; its texts and tensors belong to this struct. */
 struct ckpt_resume {
     enum ckpt_found found;
     char *path;              // of the state file
-    struct ckpt_state state; // its array pointers are NULL
-    struct h5file *file;
+    struct ckpt_state state; // its array pointers are NULL; texts are never NULL
     const struct dist *dist;
-    char *text_blocks[CKPT_TEXTS];
-    char *table_text;
+    struct h5file *file;
+    char *text_blocks[CKPT_TEXTS]; // what state.texts points to
+    char *table_block;             // tensor table; the names point into it
     struct ckpt_tensor *tensor_block;
 };
 
