@@ -96,6 +96,23 @@ static struct scalar scalar_text(const char *text)
     return scalar;
 }
 
+/* What Python's str() makes of a value that was found for text, as a string of the tree. */
+static char *resolved_string(struct place *place, const struct resolved *resolved, struct span text)
+{
+    struct strbuf sb = { 0 };
+    char *copy = NULL;
+
+    if (resolved->node) {
+        (void)place_error(place, "a list or mapping cannot stand inside a text", text);
+        return NULL;
+    }
+    scalar_print(&resolved->scalar, &sb);
+    if (strbuf_check(&sb, place->err) == 0)
+        copy = tree_strndup(place->resolver->tree, strbuf_text(&sb), sb.len, place->err);
+    strbuf_release(&sb);
+    return copy;
+}
+
 /* The default of ${oc.env:NAME,default}: null is None, anything else text. */
 static int env_default(struct place *place, struct span t, struct resolved *out)
 {
@@ -103,11 +120,6 @@ static int env_default(struct place *place, struct span t, struct resolved *out)
     char *copy;
 
     t = span_trim(t);
-    if (t.len >= 2 && (t.s[0] == '\'' || t.s[0] == '"') && t.s[t.len - 1] == t.s[0]) {
-        t.s++;
-        t.len -= 2;
-        return text_resolve(place, t, out);
-    }
     copy = tree_strndup(place->resolver->tree, t.s, t.len, place->err);
     if (!copy)
         return -1;
@@ -116,7 +128,18 @@ static int env_default(struct place *place, struct span t, struct resolved *out)
         out->scalar = plain;
         return 0;
     }
-    return text_resolve(place, t, out);
+    if (t.len >= 2 && (t.s[0] == '\'' || t.s[0] == '"') && t.s[t.len - 1] == t.s[0])
+        t.s++, t.len -= 2;
+    if (text_resolve(place, t, out) < 0)
+        return -1;
+    if (!out->node && out->scalar.kind == SCALAR_NULL)
+        return 0;
+    copy = resolved_string(place, out, t);
+    if (!copy)
+        return -1;
+    out->node = NULL;
+    out->scalar = scalar_text(copy);
+    return 0;
 }
 
 static int env_resolve(struct place *place, struct span args, struct resolved *out)
@@ -150,17 +173,10 @@ static int env_resolve(struct place *place, struct span args, struct resolved *o
 static int text_string(struct place *place, struct span text, char **out)
 {
     struct resolved resolved = { 0 };
-    struct strbuf sb = { 0 };
 
     if (text_resolve(place, text, &resolved) < 0)
         return -1;
-    if (resolved.node)
-        return place_error(place, "a list or mapping cannot stand inside a text", text);
-    scalar_print(&resolved.scalar, &sb);
-    *out = NULL;
-    if (strbuf_check(&sb, place->err) == 0)
-        *out = tree_strndup(place->resolver->tree, strbuf_text(&sb), sb.len, place->err);
-    strbuf_release(&sb);
+    *out = resolved_string(place, &resolved, text);
     return *out ? 0 : -1;
 }
 

@@ -96,8 +96,10 @@ static int looks_like_float(const char *text)
     s = skip_digits(s);
     if (!s)
         return 0;
+    if (*s == 'e' || *s == 'E')
+        return s[-1] != '_' && !strstr(text, "__") && ends_float(s, 0);
     if (*s != '.' && *s != ':')
-        return s[-1] != '_' && *s != '\0' && ends_float(s, 0);
+        return 0;
     if (*s == ':') {
         end = skip_sixties(s);
         if (!end || *end != '.')
