@@ -1,5 +1,5 @@
 /*
- * report/number.h: numbers and texts in JSON as Python's json.dumps writes them.
+ * report/number.h: numbers in JSON as Python's json.dumps writes them.
  *
  * Local; appends to a strbuf, whose failure is checked there.
  */
@@ -16,9 +16,6 @@ void number_add(struct strbuf *sb, double x);
 
 /* Python's round(x, digits): exact decimal value, half to even; digits 0 to 15. */
 double number_round(double x, int digits);
-
-/* A JSON string with quotes; what is not ASCII is escaped as json.dumps does by default. */
-void number_add_string(struct strbuf *sb, const char *utf8);
 
 /* Whole seconds as Python's str(timedelta): 0:01:02, 1 day, 2:03:04. */
 void number_add_duration(struct strbuf *sb, double seconds);

@@ -4,7 +4,8 @@
  * eval_results.json, all_results.json; and the line of the progress bar.
  *
  * Names, order of keys and forms of numbers are those of LLaMA-Factory 0.9.5
- * on transformers 5.6.
+ * on transformers 5.6, where losses are not rounded (older versions cut them to
+ * 4 decimals); a NaN is written as NaN, as Python does.
  *
  * Everything here is local and for rank 0 alone; texts are equal between runs
  * but for the times in them. Only trainer_log.jsonl, train_results.json,
@@ -50,7 +51,7 @@ struct summary_record {
     int64_t step; // updates made in all
     double epoch;
     double total_flos, train_loss, runtime_s;
-    int64_t samples; // rows x epochs, or rows x batch x max_steps, as the rates are to count them
+    int64_t samples;     // rows x epochs, or global batch x max_steps, for the rates
     int64_t tokens_seen; // -1: not reported
 };
 
@@ -66,8 +67,9 @@ void history_release(struct history *history);
 
 struct trainer_log {
     char *path;
-    int64_t total_steps, first_step; // first_step: done before this start
-    double start_s;                  // clock_s() at open
+    int64_t total_steps;
+    int64_t first_step, first_tokens; // done before this start; the caller may set first_tokens
+    double start_s;                   // clock_s() at open
 };
 
 /*
@@ -85,6 +87,9 @@ int trainer_log_train(struct trainer_log *log, const struct train_record *record
 int trainer_log_eval(struct trainer_log *log, const struct eval_record *record, struct error *err);
 int trainer_log_end(struct trainer_log *log, const struct summary_record *record,
                     struct error *err);
+
+/* Flushes the lines to disk: before a checkpoint is published, as it stands for them. */
+int trainer_log_sync(struct trainer_log *log, struct error *err);
 
 /* Accepts { 0 }. */
 void trainer_log_close(struct trainer_log *log);
