@@ -14,8 +14,8 @@
  *   op(B)  [K,N]  b is [K,ldb], or [N,ldb] when trans_b; f32, bf16 or f16
  *   C      [M,N]  c is [M,ldc]; not read when beta is 0
  *
- * Leading dimensions are in numbers. C must not overlap A or B. Columns are
- * divided over the threads. Local; cannot fail; allocates nothing.
+ * Leading dimensions are in numbers. C must not overlap A or B. The
+ * longer side is divided over the threads.  Local; cannot fail; allocates nothing.
  */
 struct gemm_call {
     int trans_a, trans_b, M, N, K;

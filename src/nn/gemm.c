@@ -1,8 +1,8 @@
 /*
- * nn/gemm.c: one call, three backends, columns divided over the threads.
+ * nn/gemm.c: one call, three backends, divided over the threads.
  *
- * Threads are ours: each takes a run of columns and calls a backend that uses
- * one core. A library's own threads would fight with those of the kernels.
+ * Threads are ours: each takes a run of columns or rows and calls a backend
+ * that uses one core. A library's own threads would fight with those of the kernels.
  */
 #include "nn/gemm.h"
 
@@ -20,7 +20,8 @@
 #include "base/mem.h"
 #include "nn/nn_internal.h"
 
-enum { COLUMN_STEP = 64 };          // columns go to threads in multiples of this
+enum { SPLIT_STEP = 48 };           // rows or columns go to threads in multiples of this
+enum { SKINNY = 64 };               // a side up to this: an adapter's product
 static const double SERIAL = 2.5e5; // multiply-adds below which threads cost more than they save
 
 #ifdef OPENBLAS_VERSION
@@ -139,13 +140,19 @@ static void widened_product(const struct nn *nn, const struct gemm_call *g, floa
     }
 }
 
+/* Skinny products are ours with every backend: libraries are slow there and mix rows. */
+static int is_native(const struct nn *nn, const struct gemm_call *g)
+{
+    return nn->backend == GEMM_NATIVE || g->M <= SKINNY || g->N <= SKINNY || g->K <= SKINNY;
+}
+
 void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
 {
     float *scratch = nn->scratch + (size_t)thread * nn->scratch_stride;
 
     if (g->M <= 0 || g->N <= 0)
         return;
-    if (nn->backend == GEMM_NATIVE)
+    if (is_native(nn, g))
         nn->kernels->gemm_block(g, scratch);
     else if (g->b_dtype == DTYPE_F32)
         library_block(nn, g);
@@ -153,20 +160,29 @@ void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
         widened_product(nn, g, scratch);
 }
 
-static void column_run(const struct nn *nn, const struct gemm_call *g, int from, int to, int thread)
+/* Columns [from, to), or rows where by_rows is set. */
+static struct gemm_call part_of(const struct gemm_call *g, int by_rows, int from, int to)
 {
     struct gemm_call part = *g;
-    size_t skip = (size_t)from * (g->trans_b ? g->ldb : 1);
 
-    part.N = to - from;
-    part.b = (const char *)g->b + skip * dtype_size(g->b_dtype);
-    part.c = g->c + from;
-    gemm_serial(nn, &part, thread);
+    if (by_rows) {
+        part.M = to - from;
+        part.a = g->a + (size_t)from * (g->trans_a ? 1 : g->lda);
+        part.c = g->c + (size_t)from * g->ldc;
+    } else {
+        part.N = to - from;
+        part.b =
+            (const char *)g->b + (size_t)from * (g->trans_b ? g->ldb : 1) * dtype_size(g->b_dtype);
+        part.c = g->c + from;
+    }
+    return part;
 }
 
 void gemm(const struct nn *nn, const struct gemm_call *g)
 {
-    int steps = (g->N + COLUMN_STEP - 1) / COLUMN_STEP;
+    int by_rows = is_native(nn, g) && g->M > g->N; // a library's rows may depend on each other
+    int length = by_rows ? g->M : g->N;
+    int steps = (length + SPLIT_STEP - 1) / SPLIT_STEP;
     int parts = steps < nn->threads ? steps : nn->threads;
 
     if (parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
@@ -175,10 +191,11 @@ void gemm(const struct nn *nn, const struct gemm_call *g)
     }
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
-        int from = (int)((long)steps * t / parts) * COLUMN_STEP;
-        int to = (int)((long)steps * (t + 1) / parts) * COLUMN_STEP;
+        int from = (int)((long)steps * t / parts) * SPLIT_STEP;
+        int to = (int)((long)steps * (t + 1) / parts) * SPLIT_STEP;
+        struct gemm_call part = part_of(g, by_rows, from, to < length ? to : length);
 
-        column_run(nn, g, from, to < g->N ? to : g->N, omp_get_thread_num());
+        gemm_serial(nn, &part, omp_get_thread_num());
     }
 }
 

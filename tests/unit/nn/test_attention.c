@@ -1,0 +1,137 @@
+/*
+ * Attention against double loops, backward against the derivative formula in
+ * double; several blocks at once; odd sizes around the tile.
+ */
+#include "nn_test.h"
+
+#include "nn/attention.h"
+
+struct shape {
+    int H, G, D, window;
+    int blocks[5], n_blocks;
+};
+
+static const struct shape shapes[] = {
+    { 1, 1, 2, 0, { 0, 1 }, 1 },        { 3, 1, 10, 0, { 0, 7, 8, 75 }, 3 },
+    { 4, 2, 16, 0, { 0, 64, 193 }, 2 }, { 2, 2, 18, 5, { 0, 31, 98 }, 2 },
+    { 6, 3, 12, 70, { 0, 150 }, 1 },
+};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+
+static int first_key(const struct shape *s, int start, int i)
+{
+    return s->window > 0 && i - s->window + 1 > start ? i - s->window + 1 : start;
+}
+
+/* o, dq, dk, dv in double; p is scratch for one row. */
+struct reference {
+    double *o, *dq, *dk, *dv;
+};
+
+static double score(const struct shape *s, const float *q, const float *k, int i, int j, int h)
+{
+    double sum = 0.0;
+    int g = h / (s->H / s->G);
+
+    for (int d = 0; d < s->D; d++)
+        sum += (double)q[((size_t)i * s->H + h) * s->D + d] *
+               (double)k[((size_t)j * s->G + g) * s->D + d];
+    return sum / sqrt((double)s->D);
+}
+
+static void reference_row(const struct shape *s, const float *q, const float *k, const float *v,
+                          const float *d_o, int start, int i, int h, double *p, struct reference *r)
+{
+    int g = h / (s->H / s->G), j0 = first_key(s, start, i);
+    double max = -INFINITY, sum = 0.0, delta = 0.0;
+    size_t qi = ((size_t)i * s->H + h) * s->D;
+
+    for (int j = j0; j <= i; j++)
+        max = fmax(max, p[j] = score(s, q, k, i, j, h));
+    for (int j = j0; j <= i; j++)
+        sum += p[j] = exp(p[j] - max);
+    for (int j = j0; j <= i; j++)
+        for (int d = 0; d < s->D; d++)
+            r->o[qi + d] += p[j] / sum * (double)v[((size_t)j * s->G + g) * s->D + d];
+    for (int d = 0; d < s->D; d++)
+        delta += (double)d_o[qi + d] * r->o[qi + d];
+    for (int j = j0; j <= i; j++) {
+        size_t kj = ((size_t)j * s->G + g) * s->D;
+        double dp = 0.0, ds;
+
+        for (int d = 0; d < s->D; d++) {
+            dp += (double)d_o[qi + d] * (double)v[kj + d];
+            r->dv[kj + d] += p[j] / sum * (double)d_o[qi + d];
+        }
+        ds = p[j] / sum * (dp - delta) / sqrt((double)s->D);
+        for (int d = 0; d < s->D; d++) {
+            r->dq[qi + d] += ds * (double)k[kj + d];
+            r->dk[kj + d] += ds * (double)q[qi + d];
+        }
+    }
+}
+
+static void compare(const char *what, const float *got, const double *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        nn_expect(what, (double)got[i], want[i], 4.0);
+}
+
+static void check(const struct nn_case *c, const struct shape *s)
+{
+    int N = s->blocks[s->n_blocks];
+    size_t nq = (size_t)N * s->H * s->D, nk = (size_t)N * s->G * s->D;
+    float *q = nn_random(nq, 1), *k = nn_random(nk, 2), *v = nn_random(nk, 3);
+    float *d_o = nn_random(nq, 4), *o = nn_random(nq, 5), *lse = nn_random((size_t)N * s->H, 6);
+    float *dq = nn_random(nq, 7), *dk = nn_random(nk, 8), *dv = nn_random(nk, 9);
+    float *delta = nn_random((size_t)N * s->H, 10);
+    float *scratch = malloc(attention_scratch_floats(&c->nn, N) * sizeof(float));
+    double *p = calloc((size_t)N, sizeof(*p));
+    struct reference r = { calloc(nq, 8), calloc(nq, 8), calloc(nk, 8), calloc(nk, 8) };
+    struct attention_call call = { .q = q,
+                                   .k = k,
+                                   .v = v,
+                                   .o = o,
+                                   .lse = lse,
+                                   .blocks = s->blocks,
+                                   .n_blocks = s->n_blocks,
+                                   .H = s->H,
+                                   .G = s->G,
+                                   .D = s->D,
+                                   .window = s->window,
+                                   .scratch = scratch };
+
+    for (int b = 0; b < s->n_blocks; b++)
+        for (int i = s->blocks[b]; i < s->blocks[b + 1]; i++)
+            for (int h = 0; h < s->H; h++)
+                reference_row(s, q, k, v, d_o, s->blocks[b], i, h, p, &r);
+    attention_forward(&c->nn, &call, N);
+    attention_backward(&c->nn, &call, N, d_o, delta, dq, dk, dv);
+    compare("o", o, r.o, nq);
+    compare("dq", dq, r.dq, nq);
+    compare("dk", dk, r.dk, nk);
+    compare("dv", dv, r.dv, nk);
+    free(q), free(k), free(v), free(d_o), free(o), free(lse), free(dq), free(dk), free(dv);
+    free(delta), free(scratch), free(p), free(r.o), free(r.dq), free(r.dk), free(r.dv);
+}
+
+static void forward_and_backward_equal_double_loops(void **state)
+{
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        for (int s = 0; s < SHAPES; s++)
+            check(&cases[c], &shapes[s]);
+    nn_cases_close(cases, n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_and_backward_equal_double_loops),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,223 @@
+/*
+ * Matrix products against a plain loop in double, at odd sizes, with every
+ * backend; and the promise about bits that the exact sums stand on.
+ */
+#include "nn_test.h"
+
+static const int sizes[][3] = { { 1, 1, 1 },    { 1, 33, 7 },    { 7, 1, 65 },    { 5, 3, 400 },
+                                { 13, 17, 19 }, { 6, 16, 384 },  { 37, 67, 385 }, { 145, 70, 31 },
+                                { 8, 200, 97 }, { 97, 8, 1153 }, { 65, 2049, 9 } };
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+static void narrow(uint16_t *dst, float *src, size_t n, enum dtype dtype)
+{
+    for (size_t i = 0; i < n; i++) {
+        dst[i] = dtype == DTYPE_BF16 ? float_to_bf16(src[i]) : float_to_f16(src[i]);
+        src[i] = dtype == DTYPE_BF16 ? bf16_to_float(dst[i]) : f16_to_float(dst[i]);
+    }
+}
+
+static double plain(const struct gemm_call *g, const float *b, int i, int j, double *size)
+{
+    double sum = 0.0;
+
+    *size = 0.0;
+    for (int k = 0; k < g->K; k++) {
+        size_t ia = g->trans_a ? (size_t)k * g->lda + (size_t)i : (size_t)i * g->lda + (size_t)k;
+        size_t ib = g->trans_b ? (size_t)j * g->ldb + (size_t)k : (size_t)k * g->ldb + (size_t)j;
+        double p = (double)g->a[ia] * (double)b[ib];
+
+        sum += p;
+        *size += fabs(p);
+    }
+    return sum;
+}
+
+static void check(const struct nn_case *c, const int *size, int trans_a, int trans_b,
+                  enum dtype dtype, float beta)
+{
+    int M = size[0], N = size[1], K = size[2], pad = 3;
+    size_t lda = (size_t)(trans_a ? M : K) + (size_t)pad, ldc = (size_t)N + (size_t)pad;
+    size_t ldb = (size_t)(trans_b ? K : N) + (dtype == DTYPE_F32 ? (size_t)pad : 0);
+    size_t nb = (size_t)(trans_b ? N : K) * ldb, nc = (size_t)M * ldc;
+    float *a = nn_random((size_t)(trans_a ? K : M) * lda, 1), *b = nn_random(nb, 2);
+    float *got = nn_random(nc, 3), *before = nn_random(nc, 3);
+    uint16_t *half = malloc(nb * sizeof(*half));
+    struct gemm_call g = { .trans_a = trans_a,
+                           .trans_b = trans_b,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = 0.75f,
+                           .beta = beta,
+                           .a = a,
+                           .b = b,
+                           .b_dtype = dtype,
+                           .c = got,
+                           .lda = lda,
+                           .ldb = ldb,
+                           .ldc = ldc };
+
+    if (dtype != DTYPE_F32) {
+        narrow(half, b, nb, dtype);
+        g.b = half;
+    }
+    if (beta == 0.0f)
+        got[0] = NAN; // must not be read
+    gemm(&c->nn, &g);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N + pad; j++) {
+            size_t at = (size_t)i * ldc + (size_t)j;
+            double scale = 0.0, want = (double)before[at];
+
+            if (j < N)
+                want = 0.75 * plain(&g, b, i, j, &scale) +
+                       (beta != 0.0f ? (double)beta * (double)before[at] : 0.0);
+            nn_expect(c->name, (double)got[at], want, scale);
+        }
+    free(a);
+    free(b);
+    free(got);
+    free(before);
+    free(half);
+}
+
+static void products_equal_a_plain_loop(void **state)
+{
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        for (int s = 0; s < SIZES; s++)
+            for (int t = 0; t < 4; t++)
+                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f);
+    nn_cases_close(cases, n);
+}
+
+static void narrow_weights_are_widened_exactly(void **state)
+{
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        for (int s = 0; s < SIZES; s++) {
+            check(&cases[c], sizes[s], 0, 1, DTYPE_BF16, 0.0f);
+            check(&cases[c], sizes[s], 0, 0, DTYPE_BF16, 1.0f);
+            check(&cases[c], sizes[s], 0, 1, DTYPE_F16, 0.0f);
+        }
+    nn_cases_close(cases, n);
+}
+
+/* Rows [from, from + m) alone have the bits that they have among all rows. */
+static void check_rows(const struct nn_case *c, int N, int K, int trans_b)
+{
+    enum { M = 211 };
+    static const int runs[][2] = { { 0, 1 }, { 5, 3 }, { 17, 16 }, { 100, 64 }, { 11, 200 } };
+    float *a = nn_random((size_t)M * K, 4), *b = nn_random((size_t)N * K, 5);
+    float *all = malloc((size_t)M * N * sizeof(float)),
+          *some = malloc((size_t)M * N * sizeof(float));
+    struct gemm_call g = { .trans_b = trans_b,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = 1.0f,
+                           .a = a,
+                           .b = b,
+                           .c = all,
+                           .lda = (size_t)K,
+                           .ldb = (size_t)(trans_b ? K : N),
+                           .ldc = (size_t)N };
+
+    gemm(&c->nn, &g);
+    for (size_t r = 0; r < sizeof(runs) / sizeof(runs[0]); r++) {
+        struct gemm_call part = g;
+
+        part.M = runs[r][1];
+        part.a = a + (size_t)runs[r][0] * K;
+        part.c = some;
+        gemm(&c->nn, &part);
+        assert_memory_equal(some, all + (size_t)runs[r][0] * N, (size_t)part.M * N * sizeof(float));
+    }
+    free(a);
+    free(b);
+    free(all);
+    free(some);
+}
+
+static void native_rows_do_not_depend_on_other_rows(void **state)
+{
+    static const int shapes[][2] = {
+        { 8, 576 }, { 64, 64 }, { 300, 70 }, { 513, 1153 }, { 2100, 40 }
+    };
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
+            for (int t = 0; t < 2 && cases[c].nn.backend == GEMM_NATIVE; t++)
+                check_rows(&cases[c], shapes[s][0], shapes[s][1], t);
+    nn_cases_close(cases, n);
+}
+
+static void native_bits_do_not_depend_on_threads(void **state)
+{
+    enum { M = 130, N = 700, K = 500 };
+    float *a = nn_random((size_t)M * K, 6), *b = nn_random((size_t)N * K, 7);
+    float *c[4];
+
+    (void)state;
+    for (int t = 1; t <= 3; t++) {
+        struct nn_case one;
+
+        nn_add_case(&one, NULL, GEMM_NATIVE, t);
+        c[t] = malloc((size_t)M * N * sizeof(float));
+        gemm(&one.nn, &(struct gemm_call){ .trans_b = 1,
+                                           .M = M,
+                                           .N = N,
+                                           .K = K,
+                                           .alpha = 1.0f,
+                                           .a = a,
+                                           .b = b,
+                                           .c = c[t],
+                                           .lda = K,
+                                           .ldb = K,
+                                           .ldc = N });
+        if (t > 1)
+            assert_memory_equal(c[t], c[1], (size_t)M * N * sizeof(float));
+        nn_close(&one.nn);
+    }
+    for (int t = 1; t <= 3; t++)
+        free(c[t]);
+    free(a);
+    free(b);
+}
+
+static void the_probe_tells_the_truth(void **state)
+{
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+    struct error err;
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        if (cases[c].nn.backend == GEMM_NATIVE)
+            assert_int_equal(gemm_rows_independent(&cases[c].nn, 96, 130, &err), 1);
+    assert_true(gemm_measure_rate(&cases[0].nn, &err) > 0.0);
+    nn_cases_close(cases, n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_equal_a_plain_loop),
+        cmocka_unit_test(narrow_weights_are_widened_exactly),
+        cmocka_unit_test(native_rows_do_not_depend_on_other_rows),
+        cmocka_unit_test(native_bits_do_not_depend_on_threads),
+        cmocka_unit_test(the_probe_tells_the_truth),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
