@@ -61,6 +61,9 @@ struct dataset_info {
 int dataset_info_read(struct dataset_info *info, json_t *all, const char *name, const char *file,
                       struct error *err);
 
+/* Logs a warning for each key of its `columns` and `tags` that is none of ours. */
+void dataset_info_warn(json_t *all, const char *name);
+
 /*
  * Paths of its files, sorted by name, in new strings; *paths and each are the
  * caller's to free (dataset_files_free). A missing file and another type than json and

@@ -37,7 +37,7 @@ struct prepare_params {
     int eval_on_each_dataset;
     int64_t max_samples; // of each set; <= 0: all
     double val_size;     // 0: none
-    uint64_t seed;       // for val_size
+    uint64_t seed;       // for val_size and num_samples
     int cutoff_len;      // as in the YAML; with packing samples are limited to cutoff_len - 1
     enum packing_mode packing;
     int preprocessing_batch_size;  // 0: 1000; packing windows
@@ -78,6 +78,6 @@ int prepare_cutoff(const struct prepare_params *params);
  * otherwise prepare_result. report may be NULL.
  */
 int prepare_samples(struct sample_store *store, const struct prepare_params *params,
-                    struct prepare_report *report, struct dist *dist, struct error *err);
+                    struct prepare_report *report, const struct dist *dist, struct error *err);
 
 #endif

@@ -46,13 +46,14 @@ struct sample_store {
     char *path;
     enum packing_mode packing;
     int cutoff_len;
-    struct hash key;   // what decided the content
-    uint64_t samples;  // samples in the file
-    uint64_t *offset;  // [samples + 1] first token of each sample
-    uint64_t *source;  // [samples] global row of the source files, from 0
-    int64_t skipped;   // malformed rows left out (on_bad_sample: skip)
-    int64_t dropped;   // rows that LLaMA-Factory would drop too
-    int64_t truncated; // samples that cutoff_len cut
+    struct hash key;  // what decided the content
+    uint64_t samples; // samples in the file
+    uint64_t *offset; // [samples + 1] first token of each sample
+    uint64_t *source; // [samples] global row of the source files, from 0
+    int64_t skipped;  // malformed rows left out (on_bad_sample: skip)
+    int64_t dropped;  // rows that LLaMA-Factory would drop too
+    int64_t at_limit; // samples that are as long as they may be: most were cut
+    int32_t max_id;   // largest token id: must be below the model's vocabulary
     struct sample_set *sets;
     int set_count;
     int32_t *ids, *labels; // all tokens, when they fit the budget; else NULL
@@ -64,7 +65,7 @@ struct sample_store {
  * loaded into this rank's memory when they take no more than that.
  */
 int sample_store_open(struct sample_store *store, const char *path, size_t budget_bytes,
-                      struct dist *dist, struct error *err);
+                      const struct dist *dist, struct error *err);
 
 /* NULL when there is no such part. Local. */
 const struct sample_set *sample_store_set(const struct sample_store *store, const char *name);

@@ -206,8 +206,6 @@ static int read_entry(struct dataset_info *info, const json_t *entry, struct err
         json_get_object(entry, "columns", &columns, err) < 0 ||
         json_get_object(entry, "tags", &tags, err) < 0)
         return -1;
-    warn_unknown(columns, column_slots, COLUMN_COUNT, "columns", info->name);
-    warn_unknown(tags, tag_slots, TAG_COUNT, "tags", info->name);
     if (read_slots(&info->columns, column_slots, COLUMN_COUNT, columns, err) < 0 ||
         read_slots(&info->tags, tag_slots, TAG_COUNT, tags, err) < 0)
         return -1;
@@ -260,6 +258,14 @@ int dataset_info_read(struct dataset_info *info, json_t *all, const char *name, 
     if (read_entry(info, entry, err) < 0)
         return error_wrap(err, "%s: data set '%s'", file, name);
     return 0;
+}
+
+void dataset_info_warn(json_t *all, const char *name)
+{
+    json_t *entry = json_object_get(all, name);
+
+    warn_unknown(json_object_get(entry, "columns"), column_slots, COLUMN_COUNT, "columns", name);
+    warn_unknown(json_object_get(entry, "tags"), tag_slots, TAG_COUNT, "tags", name);
 }
 
 void dataset_info_release(struct dataset_info *info)
