@@ -69,9 +69,10 @@ void tokenizer_close(struct tokenizer *tok);
  * Appends the ids of len bytes of UTF-8 to out. No bos or eos is added. The
  * text of special tokens becomes their ids, or, with split_special_tokens,
  * is taken as ordinary text (added tokens that are not special are still
- * recognised). On an error out is as before: text that is not UTF-8 (the
- * message has the offset of the first bad byte), a word that no token covers
- * (without unk_token), no memory.
+ * recognised). Characters for which the vocabulary has nothing are left out,
+ * as the library does without an unk_token. On an error out is as before:
+ * text that is not UTF-8 (the message has the offset of the first bad byte),
+ * a pattern that would take too long, no memory.
  */
 int tokenizer_encode(const struct tokenizer *tok, const char *utf8, size_t len,
                      int split_special_tokens, struct token_list *out, struct error *err);
