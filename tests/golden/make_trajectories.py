@@ -154,7 +154,8 @@ def run(name):
                 open(os.path.join(folder, "steps.jsonl"), "w", encoding="utf-8") as g:
             for line in f:
                 row = json.loads(line)
-                row.pop("seconds")
+                for key in ("seconds", "train_runtime") + (("tokens",) if "step" in row else ()):
+                    row.pop(key)
                 g.write(json.dumps(row) + "\n")
         shutil.copy(os.path.join(out, "adapter_model.safetensors"), folder)
     print(name, "done")

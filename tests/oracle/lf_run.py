@@ -3,10 +3,10 @@
 
     $ORACLE_PYTHON tests/oracle/lf_run.py FILE.yaml --steps OUT.jsonl [--threads N] [key=value ...]
 
-OUT.jsonl gets one object a logged step: step, loss, grad_norm, learning_rate,
-seconds (since training began); {"step", "eval_loss"} for an evaluation; a
-last one with tokens (real ones, without padding, that training saw) and
-seconds. The adapter is where LLaMA-Factory leaves it: in output_dir.
+OUT.jsonl gets one object a logged step: step, loss, grad_norm, learning_rate
+(or eval_loss, for an evaluation), tokens (real ones, without padding, that
+training has seen) and seconds since it began; a last one of tokens and
+seconds, and train_runtime as the trainer measures it. The adapter is where LLaMA-Factory leaves it: in output_dir.
 """
 
 import argparse
@@ -43,6 +43,7 @@ def make_recorder(path):
             self.rows = []
             self.began = 0.0
             self.tokens = 0
+            self.runtime = None
 
         def on_train_begin(self, args, state, control, **kwargs):
             self.began = time.monotonic()
@@ -52,11 +53,16 @@ def make_recorder(path):
             row = {k: logs[k] for k in keys if k in logs}
             if row:
                 seconds = time.monotonic() - self.began
-                self.rows.append({"step": state.global_step, **row, "seconds": seconds})
+                self.rows.append({"step": state.global_step, **row, "tokens": self.tokens,
+                                  "seconds": seconds})
+
+            if "train_runtime" in (logs or {}):
+                self.runtime = logs["train_runtime"]
 
         def on_train_end(self, args, state, control, **kwargs):
             seconds = time.monotonic() - self.began
-            self.rows.append({"tokens": self.tokens, "seconds": seconds})
+            self.rows.append({"tokens": self.tokens, "seconds": seconds,
+                              "train_runtime": self.runtime})
             with open(path, "w", encoding="utf-8") as f:
                 for row in self.rows:
                     f.write(json.dumps(row) + "\n")

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Hold 'lowrank check' against the memory that training takes.
+
+    tests/cli/memory.py [FILE.yaml [key=value ...]]     RANKS=1,2 LIMIT=0.10
+
+The forecast per node (all ranks here) against the peak of the ranks' summed
+proportional set size (a page shared by k processes counts 1/k, so mapped
+weights count once), the forecast per rank against the largest rank's resident
+set. Without a file: a tiny model, where libraries outweigh everything and
+the limit is 25 %.
+"""
+
+import os
+import re
+import sys
+import time
+
+import harness as h
+
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+
+
+def forecast(text):
+    """{"rank": bytes, "node": bytes} from the lines of the plan that speak of memory."""
+    found = {}
+    for line in text.splitlines():
+        if "memory" not in line.lower() and "per " not in line.lower():
+            continue
+        for number, unit, what in re.findall(
+                r"([\d.,]+) ?(GiB|MiB|KiB|GB|MB|kB|B)\b[^,;\n]*?\b(?:per|a|each) (rank|node)", line):
+            found.setdefault(what, float(number.replace(",", "")) * UNITS[unit])
+        for what, number, unit in re.findall(
+                r"(?:per|a) (rank|node)\D{1,20}?([\d.,]+) ?(GiB|MiB|KiB|GB|MB|kB|B)\b", line):
+            found.setdefault(what, float(number.replace(",", "")) * UNITS[unit])
+    return found
+
+
+def rollup(pid):
+    """(Rss, Pss) of a process now, bytes."""
+    values = {"Rss": 0, "Pss": 0}
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as f:
+        for line in f:
+            key = line.split(":")[0]
+            if key in values:
+                values[key] = int(line.split()[1]) * 1024
+    return values["Rss"], values["Pss"]
+
+
+def measure(ranks, args):
+    """Runs; (result, peak of one rank's Rss, peak of the ranks' summed Pss)."""
+    process = h.start(ranks, args, out=os.devnull)
+    peak_rank, peak_node = 0, 0
+    pids = h.wait_for_ranks(process, ranks)
+    while process.poll() is None:
+        try:
+            values = [rollup(pid) for pid in pids]
+        except OSError:
+            values = []
+        if values:
+            peak_rank = max(peak_rank, max(v[0] for v in values))
+            peak_node = max(peak_node, sum(v[1] for v in values))
+        time.sleep(0.01)
+    return process.returncode, peak_rank, peak_node
+
+
+def main():
+    h.require_program()
+    checks = h.Checks("memory")
+    pairs = sys.argv[2:]
+    limit = float(os.environ.get("LIMIT", "0.10" if len(sys.argv) > 1 else "0.25"))
+    yaml = sys.argv[1] if len(sys.argv) > 1 else h.write_yaml(
+        checks.path("run.yaml"), max_steps=200, cutoff_len=256)
+    yaml = os.path.abspath(yaml)
+    args = [yaml, *pairs, f"output_dir={checks.path('out')}", f"cache_dir={checks.path('cache')}"]
+    # The store first: with it the forecast knows the lengths.
+    first = h.run(2, ["train", *args, "max_steps=1"], timeout=1800)
+    checks.check("one step trains", first.code == 0, first.tail())
+    for ranks in (int(r) for r in os.environ.get("RANKS", "1,2").split(",")):
+        plan = h.run(ranks, ["check", *args])
+        said = forecast(plan.out)
+        if not checks.check(f"{ranks} ranks: check says memory per rank and per node",
+                            plan.code == 0 and {"rank", "node"} <= said.keys(), plan.out[-600:]):
+            continue
+        code, rank, node = measure(ranks, ["train", *args])
+        checks.check(f"{ranks} ranks: trains", code == 0)
+        for what, got in (("rank", rank), ("node", node)):
+            off = said[what] / got - 1 if got else float("inf")
+            checks.check(f"{ranks} ranks: per {what} {said[what] / 2**20:.0f} MiB forecast, "
+                         f"{got / 2**20:.0f} MiB measured, {off:+.1%}", abs(off) <= limit)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
