@@ -93,8 +93,9 @@ struct template
     size_t *bounds, bounds_cap; // message i is all.v[bounds[i]] .. all.v[bounds[i + 1] - 1]
 };
 
-/* JSON with integers of any length; json_decref() it. what: its name in messages. */
-json_t *tools_parse(struct span text, const char *what, struct error *err);
+/* Around the digits of an integer beyond 64 bits, which is a string meanwhile; see tools.c. */
+#define BIG_OPEN  "\xEE\x80\x80" // U+E000
+#define BIG_CLOSE "\xEE\x80\x81" // U+E001
 
 /* {"type": "function", ...} */
 int tool_is_function(const json_t *tool);
@@ -103,6 +104,6 @@ int tool_is_function(const json_t *tool);
 int tools_describe_default(struct strbuf *out, const json_t *tools, struct error *err);
 
 /* Appends what Python's str() says of the value. */
-void json_add_python_str(struct strbuf *out, const json_t *value);
+void json_add_python_str(struct strbuf *out, json_t *value);
 
 #endif

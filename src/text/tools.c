@@ -12,9 +12,7 @@
 
 #include <string.h>
 
-#define BIG_OPEN   "\xEE\x80\x80" // U+E000
-#define BIG_CLOSE  "\xEE\x80\x81" // U+E001
-#define BIG_DIGITS 19             // from so many digits on a 64-bit integer may overflow
+#define BIG_DIGITS 19 // from so many digits on a 64-bit integer may overflow
 
 static const char *const format_names[] = { "default", "llama3", "mistral", "qwen" };
 
@@ -80,14 +78,15 @@ static int mark_big(struct strbuf *out, struct span in)
     return count;
 }
 
-json_t *tools_parse(struct span text, const char *what, struct error *err)
+/* JSON with integers of any length; *big: some travel as marked strings, see unmark_big(). */
+static json_t *parse(struct span text, const char *what, int *big, struct error *err)
 {
     struct strbuf marked = { 0 };
     json_t *root = NULL;
-    int count = mark_big(&marked, text);
 
+    *big = mark_big(&marked, text);
     if (strbuf_check(&marked, err) == 0) {
-        if (count > 0 &&
+        if (*big > 0 &&
             (span_find(text, 0, BIG_OPEN) < text.len || span_find(text, 0, "\\ue000") < text.len ||
              span_find(text, 0, "\\uE000") < text.len))
             (void)error_set(err, "%s: an integer beyond 64 bits beside the character U+E000", what);
@@ -230,20 +229,21 @@ int tools_describe(struct strbuf *out, enum tool_format format, const char *date
 {
     size_t from = out->len;
     json_t *tools;
-    int rc = 0;
+    int rc = 0, big;
 
     if (format == TOOLS_PHI4_MINI) { // the text as it is
         strbuf_printf(out, "<|tool|>%s<|/tool|>", json);
         return 0;
     }
-    if ((tools = tools_parse((struct span){ json, strlen(json) }, "tools", err)) == NULL)
+    if ((tools = parse((struct span){ json, strlen(json) }, "tools", &big, err)) == NULL)
         return -1;
     if (json_is_array(tools) && json_array_size(tools) > 0)
         rc = describe(out, format, date, tools, err);
     else if (!is_empty(tools))
         rc = error_set(err, "tools: %s; give a list of objects", json_kind(tools));
     json_decref(tools);
-    unmark_big(out, from);
+    if (big > 0)
+        unmark_big(out, from);
     return rc;
 }
 
@@ -302,7 +302,8 @@ static int check_call(const json_t *call, size_t i, struct error *err)
 int tools_call(struct strbuf *out, enum tool_format format, struct span json, struct error *err)
 {
     size_t from = out->len;
-    json_t *root = tools_parse(json, "function call", err);
+    int big;
+    json_t *root = parse(json, "function call", &big, err);
     size_t count = json_is_array(root) ? json_array_size(root) : 1;
     int rc = root == NULL ? -1 : 0;
 
@@ -315,6 +316,7 @@ int tools_call(struct strbuf *out, enum tool_format format, struct span json, st
     if (rc == 0 && count == 0 && (format == TOOLS_LLAMA3 || format == TOOLS_MISTRAL))
         strbuf_puts(out, "[]");
     json_decref(root);
-    unmark_big(out, from);
+    if (big > 0)
+        unmark_big(out, from);
     return rc;
 }

@@ -51,6 +51,22 @@ static void add_repr_char(struct strbuf *out, utf8proc_int32_t c, const char *by
         strbuf_printf(out, "\\U%08x", (unsigned)c);
 }
 
+/* A string that stands for a long integer: see tools.c. */
+static int is_big(struct span text)
+{
+    size_t open = strlen(BIG_OPEN), close = strlen(BIG_CLOSE);
+
+    return text.len > open + close && memcmp(text.text, BIG_OPEN, open) == 0 &&
+           memcmp(text.text + text.len - close, BIG_CLOSE, close) == 0 &&
+           strspn(text.text + open, "-0123456789") == text.len - open - close;
+}
+
+static int is_text(const json_t *value)
+{
+    return json_is_string(value) &&
+           !is_big((struct span){ json_string_value(value), json_string_length(value) });
+}
+
 static void add_repr_string(struct strbuf *out, const char *text, size_t len)
 {
     char quote = memchr(text, '\'', len) != NULL && memchr(text, '"', len) == NULL ? '"' : '\'';
@@ -68,18 +84,17 @@ static void add_repr_string(struct strbuf *out, const char *text, size_t len)
     strbuf_putc(out, quote);
 }
 
-static void add_repr(struct strbuf *out, const json_t *value);
+static void add_repr(struct strbuf *out, json_t *value);
 
-static void add_repr_object(struct strbuf *out, const json_t *value)
+static void add_repr_object(struct strbuf *out, json_t *value)
 {
-    json_t *object = json_copy((json_t *)(uintptr_t)value);
     const char *key;
     size_t len;
     json_t *item;
     int i = 0;
 
     strbuf_putc(out, '{');
-    json_object_keylen_foreach(object, key, len, item)
+    json_object_keylen_foreach(value, key, len, item)
     {
         strbuf_puts(out, i++ == 0 ? "" : ", ");
         add_repr_string(out, key, len);
@@ -87,14 +102,16 @@ static void add_repr_object(struct strbuf *out, const json_t *value)
         add_repr(out, item);
     }
     strbuf_putc(out, '}');
-    json_decref(object);
 }
 
-static void add_repr(struct strbuf *out, const json_t *value)
+static void add_repr(struct strbuf *out, json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_STRING:
-        add_repr_string(out, json_string_value(value), json_string_length(value));
+        if (!is_text(value)) // its marks go later, with all others
+            strbuf_add(out, json_string_value(value), json_string_length(value));
+        else
+            add_repr_string(out, json_string_value(value), json_string_length(value));
         break;
     case JSON_ARRAY:
         strbuf_putc(out, '[');
@@ -121,7 +138,7 @@ static void add_repr(struct strbuf *out, const json_t *value)
     }
 }
 
-void json_add_python_str(struct strbuf *out, const json_t *value)
+void json_add_python_str(struct strbuf *out, json_t *value)
 {
     if (value == NULL)
         return;
@@ -170,25 +187,62 @@ static int contains(const json_t *value, const char *name, size_t len)
     return 0;
 }
 
-static int add_enum(struct strbuf *out, const json_t *choices, struct error *err)
+/* Python's ", ".join(text): its characters. */
+static void join_characters(struct strbuf *out, struct span text)
 {
-    if (!json_is_array(choices))
-        return error_set(err, "'enum' is %s; give a list of strings", json_kind(choices));
-    strbuf_puts(out, ", should be one of [");
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        const json_t *item = json_array_get(choices, i);
-        if (!json_is_string(item))
+    for (size_t i = 0; i < text.len; i++) {
+        int starts = ((unsigned char)text.text[i] & 0xC0) != 0x80;
+        strbuf_puts(out, i > 0 && starts ? ", " : "");
+        strbuf_putc(out, text.text[i]);
+    }
+}
+
+static void join_keys(struct strbuf *out, json_t *object)
+{
+    const char *key;
+    size_t len, i = 0;
+    json_t *item;
+
+    json_object_keylen_foreach(object, key, len, item)
+    {
+        strbuf_puts(out, i++ == 0 ? "" : ", ");
+        strbuf_add(out, key, len);
+    }
+}
+
+static int join_items(struct strbuf *out, const json_t *list, struct error *err)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *item = json_array_get(list, i);
+        if (!is_text(item))
             return error_set(err, "'enum' has %s; give strings", json_kind(item));
         strbuf_puts(out, i == 0 ? "" : ", ");
         json_add_python_str(out, item);
     }
-    strbuf_putc(out, ']');
     return 0;
 }
 
+static int add_enum(struct strbuf *out, json_t *choices, struct error *err)
+{
+    int rc = 0;
+
+    strbuf_puts(out, ", should be one of [");
+    if (json_is_array(choices))
+        rc = join_items(out, choices, err);
+    else if (json_is_object(choices))
+        join_keys(out, choices);
+    else if (is_text(choices))
+        join_characters(out,
+                        (struct span){ json_string_value(choices), json_string_length(choices) });
+    else
+        rc = error_set(err, "'enum' is %s; give a list of strings", json_kind(choices));
+    strbuf_putc(out, ']');
+    return rc;
+}
+
 /* "  - name (type, required): what, should be one of [...], where each item should be type" */
-static int add_param(struct strbuf *out, const char *name, size_t len, const json_t *param,
-                     int required, struct error *err)
+static int add_param(struct strbuf *out, const char *name, size_t len, json_t *param, int required,
+                     struct error *err)
 {
     const json_t *choices = json_object_get(param, "enum"),
                  *items = json_object_get(param, "items");
@@ -222,7 +276,7 @@ static int add_params(struct strbuf *out, const json_t *params, struct error *er
 
     if (!json_is_object(properties))
         return error_set(err, "its 'parameters' have no object 'properties'");
-    if (required != NULL && !json_is_array(required) && !json_is_string(required) &&
+    if (required != NULL && !json_is_array(required) && !is_text(required) &&
         !json_is_object(required) && json_object_size(properties) > 0)
         return error_set(err, "its 'required' is %s; give a list", json_kind(required));
     json_object_keylen_foreach(properties, name, len, param)
@@ -266,8 +320,8 @@ int tools_describe_default(struct strbuf *out, const json_t *tools, struct error
     strbuf_puts(out, "Use the following format if using a tool:\n```\n"
                      "Action: tool name (one of [");
     for (size_t i = 0; i < count; i++) {
-        const json_t *name = json_object_get(function_of(json_array_get(tools, i)), "name");
-        if (!json_is_string(name))
+        json_t *name = json_object_get(function_of(json_array_get(tools, i)), "name");
+        if (!is_text(name))
             return error_set(err, "tools: item %zu: 'name' is %s; give a string", i + 1,
                              json_kind(name));
         strbuf_puts(out, i == 0 ? "" : ", ");
