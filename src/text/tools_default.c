@@ -244,8 +244,7 @@ static int add_enum(struct strbuf *out, json_t *choices, struct error *err)
 static int add_param(struct strbuf *out, const char *name, size_t len, json_t *param, int required,
                      struct error *err)
 {
-    const json_t *choices = json_object_get(param, "enum"),
-                 *items = json_object_get(param, "items");
+    json_t *choices = json_object_get(param, "enum"), *items = json_object_get(param, "items");
 
     if (!json_is_object(param))
         return error_set(err, "it is %s; give an object", json_kind(param));
