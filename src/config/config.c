@@ -76,15 +76,17 @@ static int unknown_key(struct reading *r, const struct node *node, struct error 
                       node->name);
 }
 
-/* A value that leaves the result alone: the default, and false or null where the default is one. */
+/* A value that leaves the result alone: the default, null, and 0 or false for it. -1: error. */
 static int is_harmless(const struct config_key *key, const struct value *value,
-                       const struct value *fallback)
+                       const struct value *fallback, struct error *err)
 {
-    if (value->is_null || value_equal(key, value, fallback))
+    if (value->is_null)
         return 1;
-    return strcmp(key->fallback, "null") == 0 &&
-           (key->type == KEY_BOOL || key->type == KEY_INT || key->type == KEY_FLOAT) &&
-           value->i == 0 && value->f == 0;
+    if (fallback->is_null &&
+        (key->type == KEY_BOOL || key->type == KEY_INT || key->type == KEY_FLOAT) &&
+        value->i == 0 && value->f == 0)
+        return 1;
+    return value_equal(key, value, fallback, err);
 }
 
 static int key_without_field(struct reading *r, const struct config_key *key,
@@ -98,10 +100,10 @@ static int key_without_field(struct reading *r, const struct config_key *key,
     if (key->type == KEY_ANY)
         harmless = node->kind == NODE_SCALAR && strcmp(node->text, key->fallback) == 0;
     else
-        harmless = is_harmless(key, value, &fallback);
+        harmless = is_harmless(key, value, &fallback, err);
     value_release(&fallback);
     if (harmless)
-        return 0;
+        return harmless > 0 ? 0 : -1;
     if (key->standing == KEY_REFUSED)
         return node_error(&r->u->tree, node, err,
                           "'%s' is not supported and would change the result; leave it at %s (%s)",
@@ -130,28 +132,22 @@ static int key_read(struct reading *r, const struct node *node, struct error *er
     return rc;
 }
 
-static int idle_note(struct reading *r, struct error *err)
+/* One line to a list: what it says, then the names. */
+static int names_note(struct config_list *list, const char *what, const struct strbuf *names,
+                      struct error *err)
 {
     struct strbuf line = { 0 };
-    int rc;
+    int rc = -1;
 
-    if (r->idle.len > 0) {
-        strbuf_printf(&line, "no effect here: %s", strbuf_text(&r->idle));
-        rc = strbuf_check(&line, err) < 0 ? -1 : list_add(&r->cfg->notes, strbuf_text(&line), err);
-        strbuf_release(&line);
-        if (rc < 0)
-            return -1;
-    }
-    if (r->extra.len > 0) {
-        strbuf_printf(&line, "ALLOW_EXTRA_ARGS: unknown keys are left out: %s",
-                      strbuf_text(&r->extra));
-        rc = strbuf_check(&line, err) < 0 ? -1
-                                          : list_add(&r->cfg->warnings, strbuf_text(&line), err);
-        strbuf_release(&line);
-        if (rc < 0)
-            return -1;
-    }
-    return 0;
+    if (strbuf_check(names, err) < 0)
+        return -1;
+    if (names->len == 0)
+        return 0;
+    strbuf_printf(&line, "%s: %s", what, strbuf_text(names));
+    if (strbuf_check(&line, err) == 0)
+        rc = list_add(list, strbuf_text(&line), err);
+    strbuf_release(&line);
+    return rc;
 }
 
 static int tree_build(struct unpacked *u, struct error *err)
@@ -210,7 +206,10 @@ static int read_all(struct reading *r, struct error *err)
             return -1;
     if (home_expand(r, err) < 0 || config_check(r->cfg, &r->u->tree, err) < 0)
         return -1;
-    return idle_note(r, err);
+    if (names_note(&r->cfg->notes, "no effect here", &r->idle, err) < 0)
+        return -1;
+    return names_note(&r->cfg->warnings, "ALLOW_EXTRA_ARGS: unknown keys are left out", &r->extra,
+                      err);
 }
 
 int config_unpack(struct config *cfg, const void *pack, size_t len, struct error *err)

@@ -120,7 +120,9 @@ struct value {
  */
 int value_read(struct value *value, const struct config_key *key, const struct node *node,
                struct resolver *resolver, int strict, struct error *err);
-int value_equal(const struct config_key *key, const struct value *a, const struct value *b);
+/* 1, 0, or -1 when out of memory. */
+int value_equal(const struct config_key *key, const struct value *a, const struct value *b,
+                struct error *err);
 void value_store(struct config *cfg, const struct config_key *key, struct value *value); // takes
 void value_load(const struct config *cfg, const struct config_key *key,
                 struct value *value); // borrows: do not release

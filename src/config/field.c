@@ -161,14 +161,16 @@ void value_print(const struct config_key *key, const struct value *value, struct
     }
 }
 
-int value_equal(const struct config_key *key, const struct value *a, const struct value *b)
+int value_equal(const struct config_key *key, const struct value *a, const struct value *b,
+                struct error *err)
 {
     struct strbuf ta = { 0 }, tb = { 0 };
-    int equal;
+    int equal = -1;
 
     value_print(key, a, &ta);
     value_print(key, b, &tb);
-    equal = ta.len == tb.len && strcmp(strbuf_text(&ta), strbuf_text(&tb)) == 0;
+    if (strbuf_check(&ta, err) == 0 && strbuf_check(&tb, err) == 0)
+        equal = strcmp(strbuf_text(&ta), strbuf_text(&tb)) == 0;
     strbuf_release(&ta);
     strbuf_release(&tb);
     return equal;

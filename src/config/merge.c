@@ -63,14 +63,16 @@ static struct node *wrap(struct tree *tree, char *path, struct node *value, stru
 
 static int path_is_sound(const char *path)
 {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "_-.";
     size_t len = strlen(path);
     int dots = 0;
     const char *p;
 
     for (p = path; *p; p++)
         dots += *p == '.';
-    return len > 0 && path[0] != '.' && path[len - 1] != '.' && !strstr(path, "..") &&
-           dots < CONFIG_DEPTH_MAX;
+    return len > 0 && strspn(path, allowed) == len && path[0] != '.' && path[len - 1] != '.' &&
+           !strstr(path, "..") && dots < CONFIG_DEPTH_MAX;
 }
 
 int tree_merge_pair(struct tree *tree, const char *pair, struct error *err)
