@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Runs every MPI test at several numbers of ranks, then breaks and kills savers.
+#
+#   BUILD=build  where the tests were built     RANKS="1 2 3 4"  how many ranks
+#   LIMIT=300    seconds that a test may take   KILLS=6          savers to kill
+#   ONLY=name    only the tests of this name (test_ and the parts left out)
+#
+# Ends with "N passed, N failed"; exit status 1 when one failed.
+set -u
+
+build=${BUILD:-build}
+ranks=${RANKS:-1 2 3 4}
+limit=${LIMIT:-300}
+kills=${KILLS:-6}
+only=${ONLY:-}
+passed=0
+failed=0
+work=$(mktemp -d /tmp/lowrank-mpi-XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+# launch RANKS PROGRAM [ARGS...]
+launch() {
+    local n=$1
+    shift
+    # An idle rank gives its core away: there are fewer cores than ranks.
+    timeout "$limit" mpirun -q --allow-run-as-root --oversubscribe \
+        --mca mpi_yield_when_idle 1 -n "$n" "$@"
+}
+
+# report NAME STATUS: counts, and shows the output of a failure
+report() {
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+        echo "ok     $1"
+    else
+        failed=$((failed + 1))
+        echo "FAILED $1 (status $2)"
+        sed 's/^/    /' "$work/out" "$work/err" 2>/dev/null
+    fi
+}
+
+run_tests() {
+    local test name n
+    for test in "$build"/tests/mpi/test_*; do
+        name=${test##*/}
+        case $name in
+        *.d) continue ;;
+        "test_${only:-${name#test_}}") ;;
+        *) continue ;;
+        esac
+        for n in $ranks; do
+            launch "$n" "$test" >"$work/out" 2>"$work/err"
+            report "$name at $n" $?
+        done
+    done
+}
+
+# Each write fails once, on the first or the last rank: one message, nothing lost.
+break_savers() {
+    local test=$build/tests/mpi/test_checkpoint dir=$work/broken rank write status lines
+    launch 2 "$test" save "$work/good" 1 >"$work/out" 2>"$work/err"
+    for rank in 0 2; do
+        write=1
+        while [ "$write" -lt 200 ]; do
+            rm -rf "$dir"
+            cp -r "$work/good" "$dir"
+            launch 3 "$test" break "$dir" "$rank" "$write" >"$work/out" 2>"$work/err"
+            status=$?
+            [ "$status" -eq 0 ] && break
+            lines=$(wc -l <"$work/err")
+            if [ "$status" -ne 1 ] || [ "$lines" -ne 1 ] ||
+                ! grep -q "^error: rank $rank of 3: .*No space left" "$work/err"; then
+                report "write $write of rank $rank fails" 1
+                return
+            fi
+            # the last rank writes what the first one does, but for the seal
+            write=$((write + 1 + rank * 3))
+        done
+        report "every write of rank $rank fails once, $((write - 1)) writes" "$status"
+    done
+}
+
+# A saver dies at a random moment; other numbers of ranks go on from what it left.
+kill_savers() {
+    local test=$build/tests/mpi/test_checkpoint dir=$work/killed i n pid least status
+    rm -rf "$dir"
+    least=-1
+    for ((i = 0; i < kills; i++)); do
+        n=$((i % 3 + 1))
+        launch "$n" "$test" loop "$dir" >"$work/steps" 2>"$work/err" &
+        pid=$!
+        sleep "$((RANDOM % 2 + 1)).$((RANDOM % 10))"
+        # timeout's child is mpirun, its children are the ranks
+        # shellcheck disable=SC2046
+        kill -9 $(pgrep -P "$(pgrep -P "$pid" | head -n 1)") 2>/dev/null
+        wait "$pid" 2>/dev/null
+        # whole lines only; a step that was printed may not be lost any more
+        status=$(grep -E '^[0-9]+$' "$work/steps" | tail -n 2 | head -n 1)
+        least=${status:-$least}
+        launch "$(((i + 1) % 4 + 1))" "$test" verify "$dir" "$least" >"$work/out" 2>"$work/err"
+        status=$?
+        [ "$status" -eq 0 ] && least=$(head -n 1 "$work/out")
+        report "killed at $n ranks, resumed at $(((i + 1) % 4 + 1)) from step $least" "$status"
+    done
+}
+
+run_tests
+if [ -x "$build/tests/mpi/test_checkpoint" ] && [ -z "${only#checkpoint}" ]; then
+    break_savers
+    kill_savers
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
