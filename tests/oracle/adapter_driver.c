@@ -28,7 +28,9 @@ static int read_linears(struct lora_linear **linears)
     while (scanf("%255s %d %d", name, &C, &O) == 3) {
         if (mem_grow(linears, &cap, (size_t)n + 1, sizeof(**linears), &err) < 0)
             return -1;
-        (*linears)[n++] = (struct lora_linear){ mem_strdup(name, &err), C, O };
+        (*linears)[n] = (struct lora_linear){ mem_strdup(name, &err), C, O };
+        if (!(*linears)[n++].name)
+            return -1;
     }
     return n;
 }
