@@ -103,7 +103,6 @@ struct config {
     struct config_list lora_target; // { "all" } by default, never empty
     int use_rslora;
     int create_new_adapter;
-    int plot_loss;
     int disable_shuffling;
 
     /* training */

@@ -76,19 +76,6 @@ static int unknown_key(struct reading *r, const struct node *node, struct error 
                       node->name);
 }
 
-/* A value that leaves the result alone: the default, null, and 0 or false for it. -1: error. */
-static int is_harmless(const struct config_key *key, const struct value *value,
-                       const struct value *fallback, struct error *err)
-{
-    if (value->is_null)
-        return 1;
-    if (fallback->is_null &&
-        (key->type == KEY_BOOL || key->type == KEY_INT || key->type == KEY_FLOAT) &&
-        value->i == 0 && value->f == 0)
-        return 1;
-    return value_equal(key, value, fallback, err);
-}
-
 static int key_without_field(struct reading *r, const struct config_key *key,
                              const struct node *node, struct value *value, struct error *err)
 {
@@ -100,7 +87,7 @@ static int key_without_field(struct reading *r, const struct config_key *key,
     if (key->type == KEY_ANY)
         harmless = node->kind == NODE_SCALAR && strcmp(node->text, key->fallback) == 0;
     else
-        harmless = is_harmless(key, value, &fallback, err);
+        harmless = value->is_null ? 1 : value_equal(key, value, &fallback, err);
     value_release(&fallback);
     if (harmless)
         return harmless > 0 ? 0 : -1;

@@ -31,7 +31,7 @@ static const struct config_key rows[] = {
     NO_EFFECT(pissa_iter, INT, "16", "iterations of PiSSA's decomposition"),
     REFUSED(pissa_convert, BOOL, "false", "write a PiSSA adapter as a plain one", "use plain LoRA"),
     WORKS(create_new_adapter, BOOL, "false",
-          "begin a new adapter; only without adapter_name_or_path", .flags = KEY_RESULT),
+          "begin a new adapter; only without adapter_name_or_path"),
     NO_EFFECT(freeze_vision_tower, BOOL, "true", "leave the vision tower as it is"),
     NO_EFFECT(freeze_multi_modal_projector, BOOL, "true", "leave the projector as it is"),
     NO_EFFECT(freeze_language_model, BOOL, "false", "leave the language model of a vision model"),

@@ -27,38 +27,42 @@ void config_dump(const struct config *cfg, struct strbuf *out)
             line_print(cfg, key, out);
 }
 
+/* Keys that another key has put out of action. */
+static int is_idle(const struct config *cfg, const struct config_key *key)
+{
+    if ((key->flags & KEY_IF_PACKING) && !cfg->packing)
+        return 1;
+    if (strcmp(key->name, "num_train_epochs") == 0)
+        return cfg->max_steps > 0;
+    return strcmp(key->name, "warmup_ratio") == 0 && cfg->warmup_steps > 0;
+}
+
 void config_result_text(const struct config *cfg, struct strbuf *out)
 {
+    struct config plain = *cfg; // borrows all strings
     const struct config_key *key;
     int i;
 
-    for (i = 0; (key = config_key_at(i)); i++) {
-        if (!(key->flags & KEY_RESULT))
-            continue;
-        if ((key->flags & KEY_IF_PACKING) && !cfg->packing)
-            continue;
-        line_print(cfg, key, out);
-    }
+    if (plain.data_seed < 0)
+        plain.data_seed = plain.seed;
+    if (plain.max_steps <= 0)
+        plain.max_steps = -1;
+    for (i = 0; (key = config_key_at(i)); i++)
+        if ((key->flags & KEY_RESULT) && !is_idle(cfg, key))
+            line_print(&plain, key, out);
 }
 
 /* "int, 1 to 1024; default 8". */
 static void type_print(const struct config_key *key, struct strbuf *out)
 {
-    size_t before;
+    struct strbuf limits = { 0 };
 
-    strbuf_puts(out, config_key_type_name(key));
-    before = out->len;
-    key_limits_print(key, out);
-    if (out->len > before) {
-        /* put a separator between type and limits */
-        struct strbuf limits = { 0 };
-
-        strbuf_puts(&limits, out->text + before);
-        out->len = before;
-        out->text[before] = '\0';
-        strbuf_printf(out, ", %s", strbuf_text(&limits));
-        strbuf_release(&limits);
-    }
+    key_limits_print(key, &limits);
+    if (limits.failed)
+        out->failed = 1;
+    strbuf_printf(out, "%s%s%s", config_key_type_name(key), limits.len ? ", " : "",
+                  strbuf_text(&limits));
+    strbuf_release(&limits);
 }
 
 void config_keys_print(struct strbuf *out)

@@ -163,6 +163,17 @@ static void numbers_are_read_in_every_spelling(void **state)
     config_release(&cfg);
 }
 
+static void windows_files_and_byte_order_marks_are_read(void **state)
+{
+    struct config cfg;
+
+    (void)state;
+    good(&cfg, "\xef\xbb\xbfmodel_name_or_path: m\r\ndataset: d\r\nlora_rank: 4\r\n");
+    assert_string_equal(cfg.dataset.items[0], "d");
+    assert_int_equal(cfg.lora_rank, 4);
+    config_release(&cfg);
+}
+
 static void nulls_mean_what_the_header_says(void **state)
 {
     struct config cfg;
@@ -315,7 +326,7 @@ static void keys_that_would_change_the_result_are_refused_and_their_defaults_are
         "run.yaml:4: 'additional_target' is not supported and would change the result; leave it "
         "at null (adapt linear modules only)");
     good(&cfg, BASE "use_dora: false\nrope_scaling: null\nlabel_smoothing_factor: 0\n"
-                    "neftune_noise_alpha: 0\nquantization_bit: null\nuse_galore: no\n"
+                    "neftune_noise_alpha: null\nquantization_bit: null\nuse_galore: no\n"
                     "additional_target: null\ntrain_sampling_strategy: random\n"
                     "average_tokens_across_devices: true\nmix_strategy: concat\n");
     assert_int_equal(cfg.notes.n, 0);
@@ -525,6 +536,9 @@ static void only_keys_that_decide_the_result_change_its_text(void **state)
         result_of(same[i], &text);
         assert_string_equal(strbuf_text(&base), strbuf_text(&text));
     }
+    result_of("max_steps: 5\ndata_seed: 42\n", &base);
+    result_of("max_steps: 5\nnum_train_epochs: 9\n", &text);
+    assert_string_equal(strbuf_text(&base), strbuf_text(&text));
     result_of("packing: true\n", &base);
     result_of("packing: true\npreprocessing_num_workers: 4\n", &text);
     assert_string_not_equal(strbuf_text(&base), strbuf_text(&text));
@@ -595,6 +609,7 @@ int main(void)
         cmocka_unit_test(the_base_example_of_llamafactory_is_read_unchanged),
         cmocka_unit_test(examples_for_ray_deepspeed_and_preprocessing_are_read_unchanged),
         cmocka_unit_test(numbers_are_read_in_every_spelling),
+        cmocka_unit_test(windows_files_and_byte_order_marks_are_read),
         cmocka_unit_test(nulls_mean_what_the_header_says),
         cmocka_unit_test(lists_and_mappings_are_read_in_both_forms),
         cmocka_unit_test(pairs_go_over_the_file_and_an_empty_one_is_null),
