@@ -64,8 +64,9 @@ int lr_schedule_init(struct lr_schedule *schedule, const char *type, double lear
                      struct error *err);
 
 /*
- * One entry of lr_scheduler_kwargs, its value as text. An option that the kind
- * has not is an error; for the two constant kinds it is a warning.
+ * One entry of lr_scheduler_kwargs, its value as text; "null" leaves the
+ * default. An option that the kind has not is an error; for the two constant
+ * kinds it is a warning.
  */
 int lr_schedule_option(struct lr_schedule *schedule, const char *key, const char *value,
                        struct error *err);

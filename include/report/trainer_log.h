@@ -59,6 +59,9 @@ void history_add_train(struct history *history, const struct train_record *recor
 void history_add_eval(struct history *history, const struct eval_record *record);
 void history_add_summary(struct history *history, const struct summary_record *record);
 
+/* How many entries there are. */
+int64_t history_count(const struct history *history);
+
 /* Takes over text saved from history.text; checks its outer form. */
 int history_restore(struct history *history, const char *text, size_t len, struct error *err);
 void history_release(struct history *history);
@@ -80,6 +83,13 @@ struct trainer_log {
  */
 int trainer_log_open(struct trainer_log *log, const char *output_dir, int64_t total_steps,
                      int64_t done, struct error *err);
+
+/*
+ * Drops all lines but the first ones: for a run that goes on, history_count() of
+ * the history it goes on with, so that an evaluation made after the state was
+ * saved is not logged twice.
+ */
+int trainer_log_cut(struct trainer_log *log, int64_t lines, struct error *err);
 
 /* One line each. Time left is that of the steps since this start. */
 int trainer_log_train(struct trainer_log *log, const struct train_record *record,

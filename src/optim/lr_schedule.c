@@ -151,6 +151,8 @@ int lr_schedule_option(struct lr_schedule *schedule, const char *key, const char
     if (!option)
         return error_set(err, "'lr_scheduler_kwargs.%s' is no option of '%s'", key,
                          kind_names[schedule->kind]);
+    if (strcmp(value, "null") == 0)
+        return 0;
     field = (char *)schedule + option->offset;
     if (option->form == FORM_CURVE)
         return set_curve((enum lr_curve *)(void *)field, key, value, err);

@@ -106,6 +106,16 @@ void history_add_summary(struct history *history, const struct summary_record *r
     strbuf_puts(&history->text, CLOSE);
 }
 
+int64_t history_count(const struct history *history)
+{
+    int64_t count = 0;
+
+    for (const char *s = strbuf_text(&history->text); (s = strstr(s, CLOSE)) != NULL;
+         s += strlen(CLOSE))
+        count++;
+    return count;
+}
+
 int history_restore(struct history *history, const char *text, size_t len, struct error *err)
 {
     size_t ends = strlen(OPEN) + strlen(CLOSE);

@@ -52,7 +52,21 @@ static size_t kept_length(const char *text, size_t len, int64_t done)
     return kept;
 }
 
-static int cut_file(const char *path, int64_t done, struct error *err)
+/* Bytes of its first lines. */
+static size_t length_of_lines(const char *text, size_t len, int64_t lines)
+{
+    size_t at = 0;
+
+    for (; lines > 0 && at < len; lines--) {
+        const char *end = memchr(text + at, '\n', len - at);
+
+        at = end ? (size_t)(end - text) + 1 : len;
+    }
+    return at;
+}
+
+/* Keeps the first lines of steps of at most done; the file is replaced only when it changes. */
+static int cut_file(const char *path, int64_t done, int64_t lines, struct error *err)
 {
     char *text = NULL;
     size_t len, kept;
@@ -62,7 +76,7 @@ static int cut_file(const char *path, int64_t done, struct error *err)
         return 0;
     if (file_read(path, &text, &len, err) < 0)
         return -1;
-    kept = done > 0 ? kept_length(text, len, done) : 0;
+    kept = length_of_lines(text, kept_length(text, len, done), lines);
     if (kept < len)
         rc = file_write(path, text, kept, err);
     free(text);
@@ -78,12 +92,17 @@ int trainer_log_open(struct trainer_log *log, const char *output_dir, int64_t to
     log->path = path_join(output_dir, LOG_FILE, err);
     if (!log->path)
         return -1;
-    if (cut_file(log->path, done, err) < 0) {
+    if (cut_file(log->path, done, done > 0 ? INT64_MAX : 0, err) < 0) {
         trainer_log_close(log);
         return -1;
     }
     log->start_s = clock_s();
     return 0;
+}
+
+int trainer_log_cut(struct trainer_log *log, int64_t lines, struct error *err)
+{
+    return cut_file(log->path, log->first_step, lines, err);
 }
 
 static void add_real(struct strbuf *line, const char *key, double x)

@@ -101,6 +101,7 @@ static void wrong_settings_are_refused_by_name(void **state)
     assert_int_equal(lr_schedule_start(&schedule, 0, 10, &err), -1);
     assert_non_null(strstr(err.msg, "lr_end"));
     assert_int_equal(lr_schedule_init(&schedule, "cosine_with_min_lr", 1e-4, &err), 0);
+    assert_int_equal(lr_schedule_option(&schedule, "min_lr", "null", &err), 0);
     assert_int_equal(lr_schedule_start(&schedule, 0, 10, &err), -1);
     assert_non_null(strstr(err.msg, "min_lr_rate"));
     assert_int_equal(lr_schedule_init(&schedule, "warmup_stable_decay", 1e-4, &err), 0);

@@ -1,6 +1,6 @@
 /*
- * tests of report/trainer_log.h and report/loss_meter.h; the records are those
- * of tests/golden/make_report.py
+ * tests of report/trainer_log.h; the records are those of
+ * tests/golden/make_report.py
  */
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +15,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "report/loss_meter.h"
 #include "report/trainer_log.h"
 
 #define GOLDEN "tests/golden/report/"
@@ -255,39 +254,35 @@ static void what_others_wrote_to_all_results_stays(void **state)
     free(text);
 }
 
-static void a_meter_means_since_the_last_line_and_in_all(void **state)
+/* Killed after the evaluation of a step whose state was saved before it. */
+static void a_line_that_the_history_does_not_have_is_cut(void **state)
 {
-    struct loss_meter meter = { 0 }, again;
-    struct strbuf text = { 0 };
+    struct history history = { 0 };
+    struct trainer_log log;
     struct error err;
+    char *text;
 
     (void)state;
-    assert_true(loss_meter_take(&meter) == 0);
-    loss_meter_add(&meter, 4);
-    loss_meter_add(&meter, 2);
-    assert_true(loss_meter_take(&meter) == 3);
-    loss_meter_add(&meter, 0.1);
-    loss_meter_write(&meter, &text);
-    assert_int_equal(loss_meter_read(&again, text.text, &err), 0);
-    assert_memory_equal(&again, &meter, sizeof(meter));
-    assert_true(loss_meter_mean(&again) == (6 + 0.1) / 3);
-    loss_meter_add(&again, 0.3);
-    assert_true(loss_meter_take(&again) == (0.1 + 0.3) / 2);
-    assert_int_equal(loss_meter_read(&again, "loss_meter x", &err), -1);
-    assert_int_equal(loss_meter_read(&again, "", &err), -1);
-    strbuf_release(&text);
-}
-
-static void a_loss_that_is_not_finite_counts_as_the_mean(void **state)
-{
-    struct loss_meter meter = { 0 };
-
-    (void)state;
-    loss_meter_add(&meter, (double)NAN);
-    assert_true(loss_meter_take(&meter) == 0);
-    loss_meter_add(&meter, 3);
-    loss_meter_add(&meter, (double)INFINITY); // as in transformers: sum / (1 + updates since)
-    assert_true(loss_meter_take(&meter) == (3 + 1.5) / 2);
+    assert_int_equal(history_count(&history), 0);
+    history_add_train(&history, &trains[0]);
+    history_add_train(&history, &trains[1]);
+    assert_int_equal(history_count(&history), 2);
+    assert_int_equal(trainer_log_open(&log, folder, 6, 0, &err), 0);
+    write_lines(&log, 0, 5, 0);
+    trainer_log_close(&log);
+    assert_int_equal(trainer_log_open(&log, folder, 6, 4, &err), 0);
+    assert_int_equal(trainer_log_cut(&log, history_count(&history), &err), 0);
+    text = read_text(in_folder("trainer_log.jsonl"));
+    assert_null(strstr(text, "eval_loss"));
+    assert_non_null(strstr(text, "\"current_steps\": 4"));
+    free(text);
+    assert_int_equal(trainer_log_cut(&log, 7, &err), 0);
+    assert_int_equal(trainer_log_cut(&log, 0, &err), 0);
+    text = read_text(in_folder("trainer_log.jsonl"));
+    assert_string_equal(text, "");
+    free(text);
+    trainer_log_close(&log);
+    history_release(&history);
 }
 
 static void the_bar_fits_its_columns(void **state)
@@ -324,8 +319,7 @@ int main(void)
         cmocka_unit_test(a_history_goes_through_a_checkpoint),
         cmocka_unit_test(results_are_those_of_the_trainer),
         cmocka_unit_test(what_others_wrote_to_all_results_stays),
-        cmocka_unit_test(a_meter_means_since_the_last_line_and_in_all),
-        cmocka_unit_test(a_loss_that_is_not_finite_counts_as_the_mean),
+        cmocka_unit_test(a_line_that_the_history_does_not_have_is_cut),
         cmocka_unit_test(the_bar_fits_its_columns),
     };
     struct error err;
