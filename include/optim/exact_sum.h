@@ -28,9 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXACT_SUM_BITS     36
-#define EXACT_SUM_BITS_MIN 0
-#define EXACT_SUM_BITS_MAX 60
+#define EXACT_SUM_BITS 36
 
 /* The largest |g| of a leaf when leaves of them are added over all ranks (at least 1). */
 double exact_sum_limit(int bits, int64_t leaves);
