@@ -79,7 +79,7 @@ static int unknown_key(struct reading *r, const struct node *node, struct error 
 static int key_without_field(struct reading *r, const struct config_key *key,
                              const struct node *node, struct value *value, struct error *err)
 {
-    struct value fallback;
+    struct value fallback = { 0 };
     int harmless;
 
     if (fallback_read(&fallback, key, r, err) < 0)
@@ -102,7 +102,7 @@ static int key_without_field(struct reading *r, const struct config_key *key,
 static int key_read(struct reading *r, const struct node *node, struct error *err)
 {
     const struct config_key *key = config_key_find(node->name);
-    struct value value;
+    struct value value = { 0 };
     int rc;
 
     if (!key)

@@ -248,7 +248,7 @@ void scalar_read(struct scalar *scalar, const char *text, int quoted)
 /* Mantissa digits and decimal exponent of "%.17e"-like text, in Python's form. */
 static void print_shortest(const char *e_text, struct strbuf *out)
 {
-    char digits[32];
+    char digits[32] = "0";
     const char *e = strchr(e_text, 'e');
     int exponent = (int)strtol(e + 1, NULL, 10);
     int n = 0, i;
