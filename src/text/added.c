@@ -279,21 +279,23 @@ static int find_token(struct added_scan *scan, struct added_piece *piece)
 
 int added_next(struct added_scan *scan, struct added_piece *piece)
 {
-    if (!scan->pending && find_token(scan, &scan->token)) {
-        size_t before = scan->done;
-
-        scan->pending = 1;
-        if (before < scan->token.start) {
-            *piece = (struct added_piece){ .start = before, .end = scan->token.start };
-            scan->done = scan->token.start;
+    for (;;) {
+        if (!scan->pending && find_token(scan, &scan->token)) {
+            scan->pending = 1;
+            if (scan->done < scan->token.start) {
+                *piece = (struct added_piece){ .start = scan->done, .end = scan->token.start };
+                scan->done = scan->token.start;
+                return 1;
+            }
+        }
+        if (!scan->pending)
+            break;
+        scan->pending = 0;
+        scan->done = scan->token.end; // may go back: a token inside the spaces of the last one
+        if (scan->token.start < scan->token.end) { // else all of it was in those spaces
+            *piece = scan->token;
             return 1;
         }
-    }
-    if (scan->pending) {
-        *piece = scan->token;
-        scan->done = scan->token.end; // may go back: a token inside the spaces of the last one
-        scan->pending = 0;
-        return 1;
     }
     if (scan->done >= scan->len)
         return 0;

@@ -225,6 +225,15 @@ static void find_byte_ids(struct bpe *bpe)
     }
 }
 
+/* True when every character has ids, if need be those of its bytes. */
+static int always_falls_back(const struct bpe *bpe)
+{
+    for (int b = 0; b < 256; b++)
+        if (bpe->fallback[b] < 0)
+            return 0;
+    return bpe->byte_fallback;
+}
+
 /* Byte-level tokens by the bytes that they stand for. */
 static int find_raw(struct bpe *bpe, struct error *err)
 {
@@ -281,6 +290,8 @@ static int read_model(struct bpe *bpe, const json_t *json, struct error *err)
     if (read_merges(bpe, json, err) < 0)
         return -1;
     find_byte_ids(bpe);
+    if (bpe->unk < 0 && !always_falls_back(bpe)) // characters left out make others neighbours
+        bpe->cut_at_mark = 0;
     if (bpe->byte_level && bpe->ignore_merges && find_raw(bpe, err) < 0)
         return -1;
     return bpe_cache_init(bpe, err);
