@@ -3,8 +3,8 @@
  *
  *     replay_<reader> FILE|FOLDER ...
  *
- * Each input is tried as it is, cut short at up to 64 places, and with single
- * bytes changed at up to 256; places and values are always the same. Built
+ * Each input is tried as it is, cut short at up to 32 places, and with single
+ * bytes changed at up to 96; places and values are always the same. Built
  * with a sanitizer this finds reads past the end. Ends with the number of
  * inputs; status 1 when there were none or one could not be read.
  */
@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CUTS    64
-#define CHANGES 256
+#define CUTS    32
+#define CHANGES 96
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
