@@ -27,7 +27,10 @@ WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpo
 OPT      ?= -O2 -g
 PKGS     := yaml-0.1 jansson libpcre2-8 libutf8proc libxxhash
 HDF5_PKG := $(shell pkg-config --exists hdf5-openmpi && echo hdf5-openmpi || echo hdf5)
-CPPFLAGS := -Iinclude $(shell pkg-config --cflags $(PKGS) openblas $(HDF5_PKG))
+VERSION  := 0.1.0
+CPPFLAGS := -Iinclude -DLOWRANK_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) openblas $(HDF5_PKG))
+VERSIONS := $(foreach p,$(PKGS) openblas $(HDF5_PKG),$(p) $(shell pkg-config --modversion $(p)))
+CPPFLAGS += -DLOWRANK_LIBRARIES='"$(strip $(VERSIONS))"'
 CFLAGS   := $(CSTD) $(WARN) $(OPT) -fopenmp -ffp-contract=off
 LDLIBS   := $(shell pkg-config --libs $(PKGS) openblas $(HDF5_PKG)) -lm
 ifneq ($(SANITIZE),)
@@ -89,6 +92,10 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 $(BUILD)/tests/mpi/%: tests/mpi/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(MPICC) $(CPPFLAGS) -Itests/mpi -Isrc $(CFLAGS) -MMD -MP -o $@ $< $(LIB) -lcmocka $(LDLIBS)
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) -MMD -MP -o $@ $< $(LIB) $(LDLIBS)
 
 unit: $(UNIT_BIN)
 	@for t in $(UNIT_BIN); do $$t || exit 1; done

@@ -33,4 +33,7 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
 /* What --help prints. */
 void options_help_print(struct strbuf *out);
 
+/* What `lowrank info` prints: build, CPU, matrix backends with their measured rates. */
+void info_print(struct strbuf *out);
+
 #endif

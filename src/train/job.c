@@ -1,0 +1,288 @@
+/*
+ * train/job.c: everything up to the first step.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "dist/signal.h"
+#include "model/hub.h"
+#include "text/template.h"
+#include "train/train_internal.h"
+
+/* The cores this rank may use; where ranks share them unbound, a fair part. */
+static int default_threads(const struct dist *dist)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int share = (int)(online / dist->node_size);
+    int bound = (int)online;
+#ifdef CPU_COUNT
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        bound = CPU_COUNT(&set);
+#endif
+    if (bound == (int)online)
+        bound = share;
+    return bound < 1 ? 1 : bound;
+}
+
+static int find_model(struct job *job, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    size_t len = 0;
+    int rc = 0;
+
+    if (job->dist->rank == 0)
+        rc = model_folder_find(&job->model_folder, cfg->model_name_or_path, cfg->cache_dir,
+                               cfg->model_revision, err);
+    if (dist_agree(job->dist, rc, err) < 0)
+        return -1;
+    if (job->model_folder)
+        len = strlen(job->model_folder);
+    return dist_bcast_text(job->dist, &job->model_folder, &len, 0, err);
+}
+
+/* Rank 0's choice of backend is everyone's. */
+static int open_compute(struct job *job, struct error *err)
+{
+    int backend = gemm_backend_from_name(job->cfg->gemm_backend);
+    int rc;
+
+    job->threads =
+        job->cfg->threads_per_rank ? job->cfg->threads_per_rank : default_threads(job->dist);
+    if (backend < 0)
+        rc = error_set(err, "gemm_backend '%s' was not built in; see 'lowrank info'",
+                       job->cfg->gemm_backend);
+    else
+        rc = nn_open(&job->nn, (enum gemm_backend)backend, job->threads, err);
+    if (dist_agree(job->dist, rc, err) < 0)
+        return -1;
+    backend = (int)job->nn.backend;
+    dist_bcast(job->dist, &backend, sizeof(backend), 0);
+    job->nn.backend = (enum gemm_backend)backend;
+    return 0;
+}
+
+static int open_adapter(struct job *job, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    struct lora_linear *linears = NULL;
+    struct lora_params params = { .lora_rank = cfg->lora_rank,
+                                  .lora_alpha = cfg->lora_alpha,
+                                  .lora_dropout = cfg->lora_dropout,
+                                  .targets = (const char *const *)cfg->lora_target.items,
+                                  .target_count = cfg->lora_target.n,
+                                  .use_rslora = cfg->use_rslora,
+                                  .seed = (uint64_t)cfg->seed };
+    int n = 0, rc;
+
+    if (model_linears(&job->model, &linears, &n, err) < 0)
+        return -1;
+    if (cfg->adapter_name_or_path.n > 0)
+        rc = adapter_load_list(&job->adapter, (const char *const *)cfg->adapter_name_or_path.items,
+                               cfg->adapter_name_or_path.n, cfg->create_new_adapter, linears, n,
+                               err);
+    else
+        rc = adapter_open(&job->adapter, &params, linears, n, err);
+    free(linears);
+    if (rc == 0)
+        model_attach(&job->model, &job->adapter);
+    return rc;
+}
+
+static int stop_flag(void *arg)
+{
+    (void)arg;
+    return signal_stop_requested() != 0;
+}
+
+static struct prepare_params prepare_params_of(const struct job *job, int dry)
+{
+    const struct config *cfg = job->cfg;
+
+    return (struct prepare_params){
+        .dataset_dir = cfg->dataset_dir,
+        .dataset = (const char *const *)cfg->dataset.items,
+        .dataset_count = cfg->dataset.n,
+        .eval_dataset = (const char *const *)cfg->eval_dataset.items,
+        .eval_dataset_count = cfg->eval_dataset.n,
+        .eval_on_each_dataset = cfg->eval_on_each_dataset,
+        .max_samples = cfg->max_samples,
+        .val_size = cfg->val_size,
+        .seed = (uint64_t)cfg->seed,
+        .cutoff_len = cfg->cutoff_len,
+        .packing = cfg->neat_packing ? PACKING_NEAT
+                   : cfg->packing    ? PACKING_PLAIN
+                                     : PACKING_OFF,
+        .preprocessing_batch_size = cfg->preprocessing_batch_size,
+        .preprocessing_num_workers = cfg->preprocessing_num_workers,
+        .skip_bad_samples = strcmp(cfg->on_bad_sample, "skip") == 0,
+        .overwrite_cache = cfg->overwrite_cache && !getenv("SLURM_RESTART_COUNT"),
+        .cache_dir = cfg->cache_dir ? cfg->cache_dir : cfg->output_dir,
+        .tokenized_path = cfg->tokenized_path,
+        .dry_run = dry,
+        .budget_bytes = (size_t)1 << 30,
+        .stop = stop_flag,
+    };
+}
+
+static int open_template(const struct job *job, const struct prepare_params *prepare,
+                         struct tokenizer **tok, struct template **tmpl, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    struct template_params params = { .name = cfg->template,
+                                      .model_folder = job->model_folder,
+                                      .cutoff_len = prepare_cutoff(prepare),
+                                      .train_on_prompt = cfg->train_on_prompt,
+                                      .mask_history = cfg->mask_history,
+                                      .enable_thinking = cfg->enable_thinking,
+                                      .preserve_thinking = cfg->preserve_thinking,
+                                      .default_system = cfg->default_system,
+                                      .tool_format = cfg->tool_format,
+                                      .split_special_tokens = cfg->split_special_tokens };
+
+    if (tokenizer_open(tok, job->model_folder, err) < 0)
+        return -1;
+    if (tokenizer_size(*tok) > job->model.config.V)
+        return error_set(err, "the tokenizer of '%s' has %d tokens but the model only %d",
+                         job->model_folder, tokenizer_size(*tok), job->model.config.V);
+    return template_open(tmpl, &params, *tok, err);
+}
+
+static void report_samples(const struct job *job)
+{
+    const struct sample_store *store = &job->store;
+
+    for (int s = 0; s < store->set_count; s++)
+        log_info("samples: %s has %zu rows, %lld tokens", store->sets[s].name, store->sets[s].count,
+                 (long long)store->sets[s].tokens);
+    if (store->skipped)
+        log_warn("%lld malformed rows were left out (on_bad_sample: skip)",
+                 (long long)store->skipped);
+    if (store->dropped)
+        log_warn("%lld rows were dropped: their messages do not alternate as a conversation must",
+                 (long long)store->dropped);
+    log_info("samples: %s '%s' (%.1f s)", store->reused ? "taken from" : "written to", store->path,
+             job->prepared.total_s);
+}
+
+/* The sample store, made or found. The tokenizer is not needed afterwards. */
+static int open_samples(struct job *job, int dry, struct error *err)
+{
+    struct prepare_params params = prepare_params_of(job, dry);
+    struct tokenizer *tok = NULL;
+    int rc = open_template(job, &params, &tok, &params.template, err);
+
+    rc = dist_agree(job->dist, rc, err);
+    if (rc == 0)
+        rc = prepare_samples(&job->store, &params, &job->prepared, job->dist, err);
+    if (rc == PREPARE_DONE)
+        report_samples(job);
+    template_close(params.template);
+    tokenizer_close(tok);
+    return rc;
+}
+
+/* What decides the result: configuration, base model, data, the adapter it starts from. */
+static int make_run_key(struct job *job, struct error *err)
+{
+    struct strbuf text = { 0 };
+    struct hash key;
+    struct hash model = model_fingerprint(&job->model);
+    int rc;
+
+    config_result_text(job->cfg, &text);
+    rc = strbuf_check(&text, err);
+    key = hash_bytes(strbuf_text(&text), text.len);
+    key = hash_chain(key, &model, sizeof(model));
+    key = hash_chain(key, &job->store.key, sizeof(job->store.key));
+    key = hash_chain(key, job->adapter.params, job->adapter.param_count * sizeof(float));
+    key = hash_chain(key, &job->cfg->global_batch_size, sizeof(job->cfg->global_batch_size));
+    job->run_key = key;
+    strbuf_release(&text);
+    return rc;
+}
+
+int job_open(struct job *job, struct dist *dist, const struct config *cfg, int dry,
+             struct error *err)
+{
+    char text[128];
+    int rc;
+
+    *job = (struct job){ .dist = dist, .cfg = cfg, .start_s = clock_s() };
+    if (find_model(job, err) < 0 || open_compute(job, err) < 0)
+        return -1;
+    gemm_describe(&job->nn, text, sizeof(text));
+    log_info("compute: %d rank%s on %d node%s, %d thread%s each, matrix backend %s", dist->size,
+             dist->size > 1 ? "s" : "", dist->node_count, dist->node_count > 1 ? "s" : "",
+             job->threads, job->threads > 1 ? "s" : "", text);
+    rc = model_open(&job->model, job->model_folder, err);
+    if (rc == 0)
+        rc = open_adapter(job, err);
+    if (dist_agree(dist, rc, err) < 0)
+        return -1;
+    log_info("model: %s, %d layers, %.1f M parameters in them; adapter: rank %d on %d modules, "
+             "%.2f M parameters",
+             job->model.config.architecture, job->model.config.L,
+             model_layer_parameters(&job->model) * 1e-6, job->adapter.R, job->adapter.count,
+             (double)job->adapter.param_count * 1e-6);
+    rc = open_samples(job, dry, err);
+    if (rc < 0 || rc == PREPARE_INTERRUPTED)
+        return rc < 0 ? -1 : TRAIN_INTERRUPTED;
+    if (rc == PREPARE_DONE && cfg->do_train)
+        job->train = sample_store_set(&job->store, "train");
+    return dist_agree(dist, make_run_key(job, err), err);
+}
+
+static void place(struct job *job)
+{
+    size_t P = job->adapter.param_count;
+    const struct model_shape *shape = &job->plan.shape;
+
+    job->exp_avg = arena_take(&job->arena, P, sizeof(float));
+    job->exp_avg_sq = arena_take(&job->arena, P, sizeof(float));
+    job->grad = arena_take(&job->arena, P, sizeof(float));
+    job->sum = arena_take(&job->arena, P + METER_COUNT, sizeof(int64_t));
+    job->row_cost = arena_take(&job->arena, (size_t)job->plan.leaves_max, sizeof(double));
+    job->row_bound = arena_take(&job->arena, (size_t)job->dist->size + 1, sizeof(size_t));
+    batch_place(job->batch, &job->arena, shape->N, shape->n_leaves, shape->N, shape->N);
+    model_work_place(&job->work, &job->arena, &job->model, &job->nn, shape);
+}
+
+int job_reserve(struct job *job, struct error *err)
+{
+    int rc = -1;
+    size_t bytes;
+
+    job->batch = mem_alloc(1, sizeof(*job->batch), err);
+    if (job->batch) {
+        place(job);
+        bytes = job->arena.peak;
+        job->arena = (struct arena){ 0 };
+        rc = arena_open(&job->arena, bytes, err);
+    }
+    if (dist_agree(job->dist, rc, err) < 0)
+        return -1;
+    place(job); // fresh pages of the arena are zero: moments start at 0
+    return 0;
+}
+
+void job_close(struct job *job)
+{
+    trainer_log_close(&job->log);
+    history_release(&job->history);
+    arena_close(&job->arena);
+    free(job->batch);
+    schedule_close(&job->schedule);
+    sample_store_close(&job->store);
+    adapter_close(&job->adapter);
+    model_close(&job->model);
+    nn_close(&job->nn);
+    free(job->model_folder);
+}

@@ -1,0 +1,268 @@
+/*
+ * train/plan.c: how large passes get, what a run computes, what it needs.
+ *
+ * The schedule is known before the first step, so the plan is no estimate: all
+ * steps are walked through, every rank's rows are cut and grouped as the step
+ * itself will do it, and the largest pass found is what memory is reserved for.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "train/train_internal.h"
+
+enum { TOKEN_BUDGET = 2048 };
+
+static size_t available_bytes(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[128];
+    unsigned long long kib = 0;
+
+    while (file && fgets(line, sizeof(line), file))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    if (file)
+        (void)fclose(file);
+    return (size_t)kib * 1024;
+}
+
+static size_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long long total = 0, resident = 0, shared = 0;
+
+    if (file) {
+        if (fscanf(file, "%llu %llu %llu", &total, &resident, &shared) != 3)
+            resident = shared = 0;
+        (void)fclose(file);
+    }
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Whether leaves may share a pass: rows of a product must not depend on each other. */
+static int leaves_together(const struct job *job, struct error *err)
+{
+    const struct model_config *c = &job->model.config;
+    const int shapes[][2] = { { c->H * c->D, c->C }, { c->G * c->D, c->C }, { c->C, c->H * c->D },
+                              { c->F, c->C },        { c->C, c->F },        { c->V, c->C } };
+    int same = 1;
+
+    if (job->nn.backend == GEMM_NATIVE) // by construction; tests/unit/nn proves it
+        return 1;
+    for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]) && same > 0; s++)
+        same = gemm_rows_independent(&job->nn, shapes[s][0], shapes[s][1], err);
+    return same;
+}
+
+struct schedule_cost plan_row_cost(const struct model *model)
+{
+    const struct model_config *c = &model->config;
+
+    return (struct schedule_cost){ .per_token = 4.0 * model_layer_parameters(model),
+                                   .per_pair = 6.0 * c->L * c->H * c->D };
+}
+
+static void grow(int *max, int value)
+{
+    *max = value > *max ? value : *max;
+}
+
+/* Follows the grouping of one run of rows into passes. */
+static void walk_rows(struct plan *plan, const struct sample_set *set, const int64_t *rows,
+                      size_t count, size_t stride)
+{
+    int N = 0, leaves = 0, labelled = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t row = rows ? (size_t)rows[i] : i * stride;
+        int T = set->length[row];
+
+        if (N > 0 && (!plan->together || N + T > plan->token_budget))
+            N = leaves = labelled = 0;
+        N += T;
+        leaves++;
+        labelled += set->labelled[row];
+        grow(&plan->shape.N, N);
+        grow(&plan->shape.n_leaves, leaves);
+        grow(&plan->shape.labelled, labelled);
+        grow(&plan->shape.longest, T);
+    }
+}
+
+/* One step: its work, and the passes of each rank. */
+static void walk_step(struct job *job, const int64_t *rows, size_t count, double *cost,
+                      size_t *bound)
+{
+    struct plan *plan = &job->plan;
+    const struct sample_set *set = job->train;
+    struct schedule_cost row_cost = plan_row_cost(&job->model);
+    double tokens = 0.0, labelled = 0.0, squares = 0.0;
+
+    grow(&plan->leaves_max, (int)count);
+    for (size_t i = 0; i < count; i++) {
+        double sq = sample_store_squares(&job->store, set, (size_t)rows[i]);
+
+        cost[i] = schedule_row_cost(&row_cost, set->length[rows[i]], sq);
+        tokens += set->length[rows[i]];
+        labelled += set->labelled[rows[i]];
+        squares += sq;
+    }
+    plan->tokens += tokens;
+    plan->labelled += labelled;
+    plan->flops += model_flops(&job->model, tokens, labelled, squares, 1);
+    schedule_cut(bound, job->dist->size, cost, count);
+    for (int r = 0; r < job->dist->size; r++)
+        walk_rows(plan, set, rows + bound[r], bound[r + 1] - bound[r], 1);
+}
+
+static int walk_schedule(struct job *job, struct error *err)
+{
+    size_t batch = (size_t)job->plan.global_batch;
+    size_t most = batch < job->train->count ? batch : job->train->count;
+    double *cost = mem_alloc(most, sizeof(*cost), err);
+    size_t *bound = mem_alloc((size_t)job->dist->size + 1, sizeof(*bound), err);
+    const int64_t *rows;
+    size_t count;
+    int rc = -1;
+
+    if (cost && bound) {
+        for (int64_t s = 0; s < job->schedule.total_steps; s++) {
+            schedule_step(&job->schedule, s, &rows, &count, NULL);
+            walk_step(job, rows, count, cost, bound);
+        }
+        rc = 0;
+    }
+    free(cost);
+    free(bound);
+    return rc;
+}
+
+static int open_schedule(struct job *job, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    struct schedule_params params = {
+        .rows = job->train->count,
+        .global_batch = job->plan.global_batch,
+        .num_train_epochs = cfg->num_train_epochs,
+        .max_steps = cfg->max_steps,
+        .seed = (uint64_t)(cfg->data_seed >= 0 ? cfg->data_seed : cfg->seed),
+        .shuffle = !cfg->disable_shuffling,
+    };
+
+    schedule_close(&job->schedule);
+    if (schedule_open(&job->schedule, &params, err) < 0 ||
+        lr_schedule_init(&job->lr, cfg->lr_scheduler_type, cfg->learning_rate, err) < 0)
+        return -1;
+    for (int i = 0; i < cfg->lr_scheduler_kwargs.n; i++)
+        if (lr_schedule_option(&job->lr, cfg->lr_scheduler_kwargs.entries[i].key,
+                               cfg->lr_scheduler_kwargs.entries[i].value, err) < 0)
+            return -1;
+    job->plan.warmup_steps =
+        lr_warmup_steps(cfg->warmup_steps, cfg->warmup_ratio, job->schedule.total_steps);
+    return lr_schedule_start(&job->lr, job->plan.warmup_steps, job->schedule.total_steps, err);
+}
+
+static size_t work_bytes(const struct job *job, int kept)
+{
+    struct model_shape shape = job->plan.shape;
+    struct model_work work;
+    struct arena arena = { 0 };
+
+    shape.kept_layers = kept;
+    model_work_place(&work, &arena, &job->model, &job->nn, &shape);
+    return arena.peak;
+}
+
+/* As many layers keep their activations as the budget allows. */
+static void choose_kept_layers(struct job *job)
+{
+    struct plan *plan = &job->plan;
+    size_t budget = (size_t)job->cfg->memory_budget;
+    int64_t least;
+    int kept = job->model.config.L - job->model.first_layer;
+
+    if (budget == 0)
+        budget = (size_t)(0.8 * (double)available_bytes() / job->dist->node_size);
+    while (kept > 0 && work_bytes(job, kept) > budget)
+        kept--;
+    least = kept;
+    dist_min_i64(job->dist, &least, 1); // the same everywhere: forecasts are for all
+    plan->shape.kept_layers = (int)least;
+    plan->work_bytes = work_bytes(job, (int)least);
+}
+
+static int plan_local(struct job *job, struct error *err)
+{
+    struct plan *plan = &job->plan;
+    const struct sample_store *store = &job->store;
+
+    plan->together = leaves_together(job, err);
+    if (plan->together < 0)
+        return -1;
+    if (job->train && (open_schedule(job, err) < 0 || walk_schedule(job, err) < 0))
+        return -1;
+    for (int s = 0; s < store->set_count; s++)
+        if (strcmp(store->sets[s].name, "train") != 0)
+            walk_rows(plan, &store->sets[s], NULL, store->sets[s].count, 1);
+    return 0;
+}
+
+int plan_make(struct job *job, int64_t global_batch, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    struct plan *plan = &job->plan;
+    size_t P = job->adapter.param_count;
+
+    *plan = (struct plan){ .leaves_max = 1 };
+    plan->global_batch = global_batch > 0 ? global_batch
+                         : cfg->global_batch_size > 0
+                             ? cfg->global_batch_size
+                             : (int64_t)cfg->per_device_train_batch_size * job->dist->size *
+                                   cfg->gradient_accumulation_steps;
+    plan->token_budget = cfg->token_budget > 0 ? (int)cfg->token_budget : TOKEN_BUDGET;
+    if (dist_agree(job->dist, plan_local(job, err), err) < 0)
+        return -1;
+    choose_kept_layers(job);
+    plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
+    for (size_t i = 0; i < job->model.weights.count; i++)
+        plan->weight_bytes += job->model.weights.tensors[i].bytes;
+    plan->base_bytes = resident_bytes();
+    return 0;
+}
+
+static double mib(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+void plan_print(const struct job *job)
+{
+    const struct plan *plan = &job->plan;
+    int size = job->dist->size, per_node = job->dist->node_size;
+    size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
+
+    if (job->train)
+        (void)printf("steps            %lld (%lld an epoch), global batch %lld, warmup %lld\n"
+                     "tokens           %.0f, of them labelled %.0f\n"
+                     "operations       %.3g\n",
+                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
+                     (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
+                     plan->labelled, plan->flops);
+    (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
+                 plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");
+    (void)printf("activations      kept for %d of %d layers, computed again for the others\n",
+                 plan->shape.kept_layers, job->model.config.L);
+    (void)printf("memory per rank  %.0f MiB: activations %.0f, adapter and optimizer %.0f, program "
+                 "%.0f; and %.0f of weights, shared by the ranks of a node\n",
+                 mib(rank_bytes + plan->weight_bytes), mib(plan->work_bytes),
+                 mib(plan->state_bytes), mib(plan->base_bytes), mib(plan->weight_bytes));
+    (void)printf("memory per node  %.0f MiB\n",
+                 mib(rank_bytes * (size_t)per_node + plan->weight_bytes));
+    (void)printf("traffic per step %.1f MiB sent by each rank\n",
+                 2.0 * (size - 1) / size * mib(job->adapter.param_count * sizeof(int64_t)));
+}

@@ -1,0 +1,154 @@
+/*
+ * train/step.c: one optimizer step.
+ *
+ * No call in here can leave one rank behind: a failed read or a stop request
+ * sets a meter, the meters ride in the reduction, and all ranks act on the
+ * sums. Every rank ends with the same bits.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "dist/signal.h"
+#include "optim/clip.h"
+#include "train/train_internal.h"
+
+enum { BITS_STEP = 12 }; // taken off the scale when gradients were too large for it
+
+/* Adds leaf gradients exactly; see model/model.h. */
+struct accumulator {
+    int64_t *sum;
+    int bits, bad;
+    int64_t leaves;
+};
+
+static void accumulate(void *context, size_t offset, const float *g, size_t n)
+{
+    struct accumulator *acc = context;
+
+    acc->bad |= exact_sum_add(acc->sum + offset, g, n, acc->bits, acc->leaves);
+}
+
+/* Computes the pass in hand and adds its leaves. */
+static void run_pass(struct job *job, struct accumulator *acc, int64_t *meter)
+{
+    struct batch *batch = job->batch;
+    struct model_sink sink = { acc, accumulate };
+
+    if (batch->pass.N == 0)
+        return;
+    batch->pass.n_blocks = batch->pass.n_blocks ? batch->pass.n_blocks : 1;
+    batch->pass.step = (uint32_t)job->step;
+    batch->pass.seed = (uint64_t)job->cfg->seed;
+    batch->pass.train = 1;
+    model_run(&job->model, &job->nn, &job->work, &batch->pass, batch->loss, &sink);
+    for (int i = 0; i < batch->pass.n_leaves; i++)
+        acc->bad |=
+            exact_sum_add_double(&meter[METER_LOSS], batch->loss[i], acc->bits, acc->leaves);
+    meter[METER_LABELLED] += batch->labelled;
+    meter[METER_TOKENS] += batch->pass.N;
+    batch_reset(batch);
+}
+
+/* My part of the step's rows: [from, to) of the global list. */
+static int run_rows(struct job *job, const int64_t *rows, size_t from, size_t to,
+                    struct accumulator *acc, int64_t *meter, struct error *err)
+{
+    batch_reset(job->batch);
+    for (size_t i = from; i < to; i++) {
+        size_t row = (size_t)rows[i];
+
+        if (!batch_has_room(job->batch, &job->plan, job->train->length[row]))
+            run_pass(job, acc, meter);
+        if (batch_add(job->batch, &job->store, job->train, row, (uint32_t)i, err) < 0)
+            return -1;
+    }
+    run_pass(job, acc, meter);
+    return 0;
+}
+
+static double cost_rows(struct job *job, const int64_t *rows, size_t count)
+{
+    struct schedule_cost unit = plan_row_cost(&job->model);
+    double tokens = 0.0, labelled = 0.0, squares = 0.0;
+
+    for (size_t i = 0; i < count; i++) {
+        double sq = sample_store_squares(&job->store, job->train, (size_t)rows[i]);
+
+        job->row_cost[i] = schedule_row_cost(&unit, job->train->length[rows[i]], sq);
+        tokens += job->train->length[rows[i]];
+        labelled += job->train->labelled[rows[i]];
+        squares += sq;
+    }
+    schedule_cut(job->row_bound, job->dist->size, job->row_cost, count);
+    return model_flops(&job->model, tokens, labelled, squares, 1);
+}
+
+/* Gradients of the step summed over all leaves, with this scale. -1: reading failed (agreed). */
+static int gradients(struct job *job, const int64_t *rows, size_t count, int bits,
+                     struct error *err)
+{
+    size_t P = job->adapter.param_count;
+    struct accumulator acc = { .sum = job->sum, .bits = bits, .leaves = (int64_t)count };
+    int64_t *meter = job->sum + P;
+    int rank = job->dist->rank, rc;
+
+    memset(job->sum, 0, (P + METER_COUNT) * sizeof(*job->sum));
+    rc = run_rows(job, rows, job->row_bound[rank], job->row_bound[rank + 1], &acc, meter, err);
+    meter[METER_BAD] = acc.bad;
+    meter[METER_FAILED] = rc < 0;
+    meter[METER_STOP] = signal_stop_requested() != 0;
+    dist_sum_i64(job->dist, job->sum, P + METER_COUNT);
+    return meter[METER_FAILED] ? dist_agree(job->dist, rc, err) : 0;
+}
+
+static void apply(struct job *job, int bits, double labelled)
+{
+    size_t P = job->adapter.param_count;
+    const struct config *cfg = job->cfg;
+    struct adamw adamw = { cfg->adam_beta1, cfg->adam_beta2, cfg->adam_epsilon, cfg->weight_decay };
+
+    exact_sum_to_float(job->grad, job->sum, P, bits, labelled);
+    job->norm = clip_norm(job->grad, P);
+    clip_scale(job->grad, P, clip_factor(job->norm, cfg->max_grad_norm));
+    job->rate = lr_schedule_rate(&job->lr, job->step);
+    adamw_step(&adamw, job->adapter.params, job->exp_avg, job->exp_avg_sq, job->grad, P, job->rate,
+               job->step + 1);
+}
+
+int step_run(struct job *job, int *stop, struct error *err)
+{
+    const int64_t *meter = job->sum + job->adapter.param_count;
+    const int64_t *rows;
+    size_t count;
+    double flops, labelled;
+    int bits = EXACT_SUM_BITS;
+
+    schedule_step(&job->schedule, job->step, &rows, &count, NULL);
+    flops = cost_rows(job, rows, count);
+    for (;; bits -= BITS_STEP) {
+        if (gradients(job, rows, count, bits, err) < 0)
+            return -1;
+        if (!meter[METER_BAD])
+            break;
+        if (bits < BITS_STEP)
+            return error_set(err,
+                             "step %lld: the loss or a gradient is not finite; a lower "
+                             "learning_rate or max_grad_norm may help",
+                             (long long)job->step + 1);
+        log_warn("step %lld: gradients are beyond the range of the exact sum; computing it again "
+                 "with a coarser one",
+                 (long long)job->step + 1);
+    }
+    *stop = meter[METER_STOP] != 0;
+    labelled = meter[METER_LABELLED] > 0 ? (double)meter[METER_LABELLED] : 1.0;
+    apply(job, bits, labelled);
+    job->last_loss = exact_sum_to_double(meter[METER_LOSS], bits) / labelled;
+    job->meters.loss_since_log += job->last_loss;
+    job->meters.loss_total += job->last_loss;
+    job->meters.steps_since_log++;
+    job->meters.tokens += meter[METER_TOKENS];
+    job->meters.flops += flops;
+    job->step++;
+    return 0;
+}

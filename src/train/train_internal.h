@@ -1,0 +1,165 @@
+/*
+ * train/train_internal.h: a job and the parts of its life.
+ */
+#ifndef TRAIN_INTERNAL_H
+#define TRAIN_INTERNAL_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "ckpt/checkpoint.h"
+#include "data/prepare.h"
+#include "data/sample_store.h"
+#include "data/schedule.h"
+#include "lora/adapter.h"
+#include "model/model.h"
+#include "nn/gemm.h"
+#include "optim/adamw.h"
+#include "optim/exact_sum.h"
+#include "optim/lr_schedule.h"
+#include "report/trainer_log.h"
+#include "train/train.h"
+
+/* Sizes that follow from the data and the schedule; the same on all ranks. */
+struct plan {
+    int64_t global_batch;
+    int64_t warmup_steps;
+    int token_budget; // tokens of a pass; a longer row is a pass by itself
+    int together;     // leaves share a pass; 0: one leaf a pass
+    struct model_shape shape;
+    int leaves_max;          // rows of the largest step: bounds the exact sums
+    double tokens, labelled; // of the whole run
+    double flops;            // of the whole run
+    size_t work_bytes, state_bytes, weight_bytes, base_bytes;
+};
+
+/* Numbers that every step adds to and one reduction sums; see job->sum. */
+enum meter {
+    METER_LOSS,
+    METER_LABELLED,
+    METER_TOKENS,
+    METER_BAD,
+    METER_FAILED,
+    METER_STOP,
+    METER_COUNT
+};
+
+/* What goes on exactly through an interruption, besides adapter and moments. */
+struct meters {
+    double loss_since_log; // sum of the step losses since the last line of the log
+    int64_t steps_since_log;
+    double loss_total; // sum of all step losses
+    double flops;
+    int64_t tokens;
+    int64_t evaluated; // the last step that was evaluated; -1: none
+};
+
+struct job {
+    struct dist *dist;
+    const struct config *cfg;
+    char *model_folder;
+    int threads;
+    double gemm_rate; // operations per second of one rank; 0: not measured
+    struct nn nn;
+    struct model model;
+    struct adapter adapter;
+    struct sample_store store;
+    struct prepare_report prepared;
+    const struct sample_set *train; // NULL without do_train
+    struct schedule schedule;
+    struct lr_schedule lr;
+    struct plan plan;
+    struct hash run_key;
+
+    struct arena arena;
+    struct model_work work;
+    float *exp_avg, *exp_avg_sq, *grad; // [param_count]
+    int64_t *sum;                       // [param_count + METER_COUNT]
+    struct batch *batch;
+    double *row_cost;  // [leaves_max]
+    size_t *row_bound; // [ranks + 1]
+
+    int64_t step; // done
+    struct meters meters;
+    double last_loss, norm, rate; // of the last step
+    struct eval_record last_eval; // samples 0: none yet
+    struct history history;
+    struct trainer_log log;
+    double start_s, loop_start_s, step_s;
+    int64_t first_step, first_tokens; // of this start
+    double first_flops;
+};
+
+/* --- job.c: everything up to the first step. --- */
+
+/* Opens model, data, adapter and schedule. dry: writes nothing; the store may stay closed. Returns as train_run(). */
+int job_open(struct job *job, struct dist *dist, const struct config *cfg, int dry,
+             struct error *err);
+
+/* Reserves the memory of the steps, after plan_make(). */
+int job_reserve(struct job *job, struct error *err);
+void job_close(struct job *job);
+
+/* --- plan.c --- */
+
+/* global_batch: 0 takes the configuration's. */
+int plan_make(struct job *job, int64_t global_batch, struct error *err);
+void plan_print(const struct job *job);
+struct schedule_cost plan_row_cost(const struct model *model);
+
+/* --- batch.c: rows to passes. --- */
+
+/* One pass being filled. */
+struct batch {
+    struct model_pass pass;
+    int labelled, longest;
+    double squares;
+    int N_cap, leaves_cap, blocks_cap;
+    int *leaves, *blocks, *positions, *segments;
+    int32_t *ids, *targets, *labels;
+    uint32_t *tags;
+    double *loss; // [leaves]
+};
+
+void batch_place(struct batch *batch, struct arena *arena, int N, int leaves, int blocks,
+                 int longest);
+void batch_reset(struct batch *batch);
+
+/* Adds a row as a leaf with that tag. -1: reading failed. */
+int batch_add(struct batch *batch, const struct sample_store *store, const struct sample_set *set,
+              size_t row, uint32_t tag, struct error *err);
+
+/* True when a row of these tokens still fits into a pass that is not empty. */
+int batch_has_room(const struct batch *batch, const struct plan *plan, int tokens);
+
+/* --- step.c --- */
+
+/* Computes, reduces and applies step job->step. *stop: a rank was asked to stop. */
+int step_run(struct job *job, int *stop, struct error *err);
+
+/* --- evaluate.c --- */
+
+/* One set; every set but the training set. *stop: a rank was asked to stop and the result is not whole. */
+int evaluate_set(struct job *job, const struct sample_set *set, struct eval_record *record,
+                 int *stop, struct error *err);
+int evaluate_all(struct job *job, int *stop, struct error *err);
+
+/* --- save.c --- */
+
+/* Looks for a state to go on from; resume->found says whether there is one. */
+int resume_find(struct job *job, struct ckpt_resume *resume, struct error *err);
+
+/* Takes the found state over: arrays, step, meters, history. */
+int resume_take(struct job *job, struct ckpt_resume *resume, struct error *err);
+
+int save_rolling(struct job *job, struct error *err);
+int save_checkpoint(struct job *job, struct error *err);
+int save_results(struct job *job, const struct summary_record *summary, struct error *err);
+
+/* --- steps_log.c: output_dir/steps.jsonl, every step in full precision and without times. --- */
+
+/* Drops the lines after step done. Rank 0. */
+int steps_log_open(const char *output_dir, int64_t done, struct error *err);
+int steps_log_add(const struct job *job, struct error *err);
+
+#endif
