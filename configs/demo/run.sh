@@ -50,10 +50,9 @@ else
 fi
 
 ranks=${RANKS:-2}
-threads=$((cores / ranks > 0 ? cores / ranks : 1))
-say "4/4 train: $ranks processes with $threads thread(s) each"
+say "4/4 train: $ranks processes"
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-run=(mpirun -q -n "$ranks" --oversubscribe --bind-to none build/lowrank train "$yaml" "threads_per_rank=$threads" "$@")
+run=(mpirun -q -n "$ranks" --oversubscribe --bind-to none build/lowrank train "$yaml" "$@")
 echo "${run[*]}"
 "${run[@]}"
 
