@@ -31,10 +31,11 @@
  * - The text {{idx}} in a user message becomes the number of the turn, once, as
  *   there (joined templates excepted).
  *
- * Where it departs, on purpose: a stop word that the tokenizer has not is left
- * out with a warning, not added as a new id (there it would have no row in the
- * embedding); an end token that it has not is an error; the llama3 tool format
- * takes its date from the parameters, not from the clock.
+ * Where it departs, on purpose: LLaMA-Factory gives a stop word that the
+ * tokenizer lacks a new id, for which the embedding has no row. Here such a
+ * word is an error when it is to be the eos or the template writes it, and is
+ * left out with a warning when not (<|eom_id|> before Llama 3.1). The llama3
+ * tool format takes its date from the parameters, not from the clock.
  *
  * Local. A struct template has scratch memory: one thread at a time.
  */

@@ -121,15 +121,28 @@ static int apply_params(struct template *t, const struct template_params *params
     return t->default_system != NULL && t->tool_date != NULL ? 0 : -1;
 }
 
+static int writes_word(const struct template *t, const char *word)
+{
+    const char *texts[] = {
+        t->prefix, t->system, t->user, t->assistant, t->function, t->observation
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (strstr(texts[i], word) != NULL)
+            return 1;
+    return 0;
+}
+
+/* A word that the tokenizer lacks may go missing, unless the template itself writes it. */
 static int add_stop_words(struct template *t, int first, struct error *err)
 {
     for (int i = first; i < TEMPLATE_STOPS && t->row->stops[i] != NULL; i++) {
         const char *word = t->row->stops[i];
-        if (tokenizer_id(t->tok, word) < 0)
+        if (tokenizer_id(t->tok, word) < 0 && !writes_word(t, word))
             log_warn("template '%s' has the stop word '%s', which the tokenizer has not; left out",
                      t->row->name, word);
         else if (tokenizer_add_special(t->tok, word, err) < 0)
-            return -1;
+            return error_wrap(err, "template '%s' ends turns with '%s'", t->row->name, word);
     }
     return 0;
 }
@@ -142,7 +155,7 @@ static int set_eos(struct template *t, const char *word, struct error *err)
         return 0;
     if (tokenizer_set_eos(t->tok, word, err) == 0)
         return 0;
-    return error_wrap(err, "template '%s' ends replies with '%s'", t->row->name, word);
+    return error_wrap(err, "template '%s' ends turns with '%s'", t->row->name, word);
 }
 
 /* eos, pad and stop words, in the order in which LLaMA-Factory sees to them. */
