@@ -6,7 +6,11 @@
  */
 #include "nn/gemm.h"
 
+#ifdef HAVE_MKL
+#include <mkl_cblas.h>
+#else
 #include <cblas.h>
+#endif
 #include <omp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,10 +27,6 @@
 enum { SPLIT_STEP = 48 };           // rows or columns go to threads in multiples of this
 enum { SKINNY = 64 };               // a side up to this: an adapter's product
 static const double SERIAL = 2.5e5; // multiply-adds below which threads cost more than they save
-
-#ifdef OPENBLAS_VERSION
-#define HAVE_OPENBLAS 1
-#endif
 
 void gemm_backend_prepare(void)
 {
