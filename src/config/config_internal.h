@@ -138,6 +138,9 @@ void resolved_print(const struct resolved *resolved, struct strbuf *out);
 /* Text in YAML that reads back as these bytes (UTF-8), with `${` escaped. */
 void text_print(const char *text, struct strbuf *out);
 
+/* The same for a key, in which references are not replaced. */
+void key_text_print(const char *text, struct strbuf *out);
+
 /* "16GB" or "90m" to a number. -1: not of that form. */
 int bytes_read(const char *text, int64_t *bytes);
 int seconds_read(const char *text, int64_t *seconds);

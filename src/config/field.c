@@ -116,7 +116,7 @@ static void map_print(const struct config_map *map, struct strbuf *out)
     strbuf_putc(out, '{');
     for (i = 0; i < map->n; i++) {
         strbuf_puts(out, i ? ", " : "");
-        text_print(map->entries[i].key, out);
+        key_text_print(map->entries[i].key, out);
         strbuf_puts(out, ": ");
         scalar_read(&scalar, map->entries[i].value, 0);
         if (scalar.kind == SCALAR_TEXT || map->entries[i].value[0] == '\0')

@@ -239,21 +239,27 @@ static void escape_references(const char *text, struct strbuf *out)
     }
 }
 
-void text_print(const char *text, struct strbuf *out)
+void key_text_print(const char *text, struct strbuf *out)
 {
-    struct strbuf escaped = { 0 };
-    const unsigned char *p;
+    const unsigned char *p = (const unsigned char *)text;
 
     if (is_plain(text)) {
         strbuf_puts(out, text);
         return;
     }
+    strbuf_putc(out, '"');
+    while (*p)
+        char_print(&p, out);
+    strbuf_putc(out, '"');
+}
+
+void text_print(const char *text, struct strbuf *out)
+{
+    struct strbuf escaped = { 0 };
+
     escape_references(text, &escaped);
     if (escaped.failed)
         out->failed = 1;
-    strbuf_putc(out, '"');
-    for (p = (const unsigned char *)strbuf_text(&escaped); *p;)
-        char_print(&p, out);
-    strbuf_putc(out, '"');
+    key_text_print(strbuf_text(&escaped), out);
     strbuf_release(&escaped);
 }

@@ -451,7 +451,7 @@ static void the_dump_reads_back_as_the_same_configuration(void **state)
              "\\\\\\\\\\\\${x}\"\nseed: 3\n"
              "learning_rate: 1.2345678901234567e-5\nlora_target: [q_proj, 'a,b', '1', 'yes']\n"
              "enable_thinking: null\nmemory_budget: 1GiB\nmax_runtime: 90m\nwarmup_steps: 0.25\n"
-             "lr_scheduler_kwargs: {power: 2, decay_type: 'a b', x: null, y: true, z: 1e-7}\n"
+             "lr_scheduler_kwargs: {power: 2, decay_type: 'a b', x: null, y: true, '${k}': 1e-7}\n"
              "neat_packing: true\nsave_total_limit: -1\nresume_from_checkpoint: true\n"
              "val_size: 0.05\neval_strategy: steps\neval_steps: 0\nlogging_steps: 0.1\n"
              "hf_hub_token: secret\ndata_seed: 0\nsave_strategy: no\nmodel_revision: 1_0\n",
