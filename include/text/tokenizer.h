@@ -60,8 +60,7 @@ struct tokenizer_files {
     size_t tokenizer_json_len, tokenizer_config_len, special_tokens_map_len, config_len;
 };
 
-int tokenizer_parse(struct tokenizer **tok, const struct tokenizer_files *files,
-                    struct error *err);
+int tokenizer_parse(struct tokenizer **tok, const struct tokenizer_files *files, struct error *err);
 
 void tokenizer_close(struct tokenizer *tok);
 

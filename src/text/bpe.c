@@ -270,6 +270,8 @@ static int first_symbols(struct bpe *bpe, const char *word, size_t len, size_t *
 
 static int put_ids(struct token_list *out, const int32_t *v, size_t n, struct error *err)
 {
+    if (n == 0)
+        return 0;
     if (out->cap - out->n < n &&
         mem_grow(&out->v, &out->cap, size_add(out->n, n), sizeof(*out->v), err) < 0)
         return -1;

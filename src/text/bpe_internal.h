@@ -11,7 +11,7 @@
 #define MERGE_FREE     UINT64_MAX // no pair has this key
 #define SYMBOL_NONE    UINT32_MAX
 #define UNK_MISSING    (-2) // unk_token is set and not in the vocabulary
-#define CACHE_TEXT_MAX 30 // bytes: a slot of the cache fills a cache line
+#define CACHE_TEXT_MAX 30   // bytes: a slot of the cache fills a cache line
 #define CACHE_IDS_MAX  8
 
 struct merge_slot {

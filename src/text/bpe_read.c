@@ -218,8 +218,7 @@ static void find_byte_ids(struct bpe *bpe)
         (void)snprintf(text, sizeof(text), "<0x%02X>", (unsigned)b);
         bpe->fallback[b] = vocab_find(&bpe->vocab, text, 6);
         len = utf8_put(text, bpe->byte_level ? byte_level_char((unsigned char)b) : (uint32_t)b);
-        bpe->byte_id[b] =
-            bpe->byte_level || b < 0x80 ? vocab_find(&bpe->vocab, text, len) : -1;
+        bpe->byte_id[b] = bpe->byte_level || b < 0x80 ? vocab_find(&bpe->vocab, text, len) : -1;
         if (bpe->byte_id[b] < 0)
             bpe->all_bytes = 0;
     }

@@ -18,10 +18,10 @@ enum norm_kind { NORM_FORM, NORM_LOWER, NORM_STRIP, NORM_REPLACE, NORM_PREPEND, 
 struct norm_step {
     enum norm_kind kind;
     enum norm_form form;
-    int left, right;         // Strip
-    char *content;           // Replace: what to put there; Prepend: what to put first
+    int left, right; // Strip
+    char *content;   // Replace: what to put there; Prepend: what to put first
     size_t content_len;
-    char *find;              // Replace: a text
+    char *find; // Replace: a text
     size_t find_len;
     struct pattern *pattern; // Replace: or a pattern
     struct span_list spans;
@@ -91,8 +91,7 @@ static int read_replace(struct normalizer *nz, struct norm_step *step, const jso
     return 0;
 }
 
-static int read_step(struct normalizer *nz, const json_t *json, const char *type,
-                     struct error *err)
+static int read_step(struct normalizer *nz, const json_t *json, const char *type, struct error *err)
 {
     static const char *const forms[] = { "NFC", "NFD", "NFKC", "NFKD" };
     struct norm_step *step;
@@ -220,8 +219,8 @@ static void replace_text(const struct norm_step *step, const char *text, size_t 
     strbuf_add(out, text + at, len - at);
 }
 
-static int replace_pattern(struct norm_step *step, const char *text, size_t len,
-                           struct strbuf *out, int *moved, struct error *err)
+static int replace_pattern(struct norm_step *step, const char *text, size_t len, struct strbuf *out,
+                           int *moved, struct error *err)
 {
     if (pattern_spans(step->pattern, text, len, &step->spans, err) < 0)
         return -1;
@@ -307,7 +306,7 @@ int normalizer_run(struct normalizer *nz, const char **text, size_t *len, int *m
     int turn = 0; // the buffer that *text is not in
 
     *moved = 0;
-    for (size_t i = 0; i < nz->n && *len > 0; i++) {
+    for (size_t i = 0; i<nz->n && * len> 0; i++) {
         struct norm_step *step = &nz->steps[i];
         struct strbuf *out = &nz->text[turn];
 

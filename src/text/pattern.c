@@ -25,11 +25,11 @@
 #include "charset.h"
 #include "text_internal.h"
 
-#define ATOMS_MAX    64
-#define DEPTH_MAX    32
-#define SYMBOLS_MAX  250
-#define PATTERN_MAX  8192
-#define ATOM_MARK    '\1' // in the translated pattern, before the number of an atom + 2
+#define ATOMS_MAX     64
+#define DEPTH_MAX     32
+#define SYMBOLS_MAX   250
+#define PATTERN_MAX   8192
+#define ATOM_MARK     '\1' // in the translated pattern, before the number of an atom + 2
 #define JIT_STACK_MAX (8u << 20)
 
 struct pattern {
@@ -533,8 +533,8 @@ static int compile(struct pattern *pattern, const char *text, size_t len, struct
     int number;
     uint32_t empty = 0;
 
-    pattern->code =
-        pcre2_compile((PCRE2_SPTR)text, len, PCRE2_NEVER_UTF | PCRE2_NEVER_UCP, &number, &where, NULL);
+    pattern->code = pcre2_compile((PCRE2_SPTR)text, len, PCRE2_NEVER_UTF | PCRE2_NEVER_UCP, &number,
+                                  &where, NULL);
     if (!pattern->code) {
         PCRE2_UCHAR why[160];
 
@@ -655,7 +655,8 @@ int pattern_may_match_empty(const struct pattern *pattern)
 
 int span_add(struct span_list *list, size_t start, size_t end, int match, struct error *err)
 {
-    if (list->n == list->cap && mem_grow(&list->v, &list->cap, list->n + 1, sizeof(*list->v), err) < 0)
+    if (list->n == list->cap &&
+        mem_grow(&list->v, &list->cap, list->n + 1, sizeof(*list->v), err) < 0)
         return -1;
     list->v[list->n++] = (struct span){ .start = start, .end = end, .match = match };
     return 0;
@@ -666,15 +667,15 @@ static int map_subject(struct pattern *pattern, const char *text, size_t len, si
                        struct error *err)
 {
     if (mem_grow(&pattern->subject, &pattern->subject_cap, len + 1, 1, err) < 0 ||
-        mem_grow(&pattern->offset, &pattern->offset_cap, len + 1, sizeof(*pattern->offset), err) < 0)
+        mem_grow(&pattern->offset, &pattern->offset_cap, len + 1, sizeof(*pattern->offset), err) <
+            0)
         return -1;
     *n = 0;
     for (size_t at = 0; at < len; (*n)++) {
         size_t width;
 
         pattern->offset[*n] = (uint32_t)at;
-        pattern->subject[*n] =
-            pattern->symbol[utf8_get((const unsigned char *)text + at, &width)];
+        pattern->subject[*n] = pattern->symbol[utf8_get((const unsigned char *)text + at, &width)];
         at += width;
     }
     pattern->offset[*n] = (uint32_t)len;
@@ -698,8 +699,10 @@ int pattern_spans(struct pattern *pattern, const char *text, size_t len, struct 
         if (rc == PCRE2_ERROR_NOMATCH)
             break;
         if (rc < 0)
-            return error_set(err, "a pattern of the tokenizer needs too much work on this text "
-                                  "(PCRE2 error %d)", rc);
+            return error_set(err,
+                             "a pattern of the tokenizer needs too much work on this text "
+                             "(PCRE2 error %d)",
+                             rc);
         if (found[0] == found[1] && found[1] == matched) { // nothing right after a match
             at++;
             continue;

@@ -345,8 +345,8 @@ static int apply_behavior(const struct pre_step *step, struct span_list *spans, 
 }
 
 /* Spans of the characters that a step cuts out. */
-static int char_spans(const struct pretokenizer *pre, const struct pre_step *step,
-                      const char *text, size_t len, struct span_list *spans, struct error *err)
+static int char_spans(const struct pretokenizer *pre, const struct pre_step *step, const char *text,
+                      size_t len, struct span_list *spans, struct error *err)
 {
     size_t done = 0;
     size_t n;
@@ -366,9 +366,8 @@ static int char_spans(const struct pretokenizer *pre, const struct pre_step *ste
     return done < len ? span_add(spans, done, len, 0, err) : 0;
 }
 
-static int scan_words(const struct pretokenizer *pre, const struct pre_step *step,
-                      const char *base, const struct span *word, struct span_list *words,
-                      struct error *err)
+static int scan_words(const struct pretokenizer *pre, const struct pre_step *step, const char *base,
+                      const struct span *word, struct span_list *words, struct error *err)
 {
     const unsigned char *text = (const unsigned char *)base;
     const unsigned char *p = text + word->start;
@@ -432,11 +431,11 @@ static int metaspace_word(struct pretokenizer *pre, const struct pre_step *step,
 {
     static const struct pre_step to_next = { .behavior = MERGED_WITH_NEXT };
     size_t start = out->len;
-    int has_mark = text[0] == ' ' ||
-                   (len >= step->mark_len && memcmp(text, step->mark, step->mark_len) == 0);
+    int has_mark =
+        text[0] == ' ' || (len >= step->mark_len && memcmp(text, step->mark, step->mark_len) == 0);
 
-    if (!has_mark && (step->prepend == PREPEND_ALWAYS ||
-                      (step->prepend == PREPEND_FIRST && at_start)))
+    if (!has_mark &&
+        (step->prepend == PREPEND_ALWAYS || (step->prepend == PREPEND_FIRST && at_start)))
         strbuf_add(out, step->mark, step->mark_len);
     for (size_t at = 0; at < len;) {
         const char *space = memchr(text + at, ' ', len - at);
@@ -508,8 +507,8 @@ int pretokenizer_run(struct pretokenizer *pre, const char *text, size_t len, int
             if (word->start == word->end)
                 continue;
             if (rewrites)
-                rc = rewrite_word(pre, step, *base + word->start, word->end - word->start,
-                                  at_start, out, to, err);
+                rc = rewrite_word(pre, step, *base + word->start, word->end - word->start, at_start,
+                                  out, to, err);
             else
                 rc = split_word(pre, step, *base, word, to, err);
             if (rc < 0)

@@ -78,9 +78,8 @@ int scan_is_digit(const struct scan_table *table, const unsigned char *p, size_t
 }
 
 /* Past the characters of this kind, at most max of them. */
-static inline const unsigned char *skip_kind(const struct scan_table *table,
-                                             const unsigned char *p, const unsigned char *end,
-                                             int kind, int max)
+static inline const unsigned char *skip_kind(const struct scan_table *table, const unsigned char *p,
+                                             const unsigned char *end, int kind, int max)
 {
     size_t n;
 
@@ -140,9 +139,8 @@ static const unsigned char *space_run(const struct scan_table *table,
 }
 
 /* A word of one kind, which the first character after the lead decides. */
-static const unsigned char *run_from(const struct scan_table *table,
-                                     const struct scan_rules *rules, const unsigned char *p,
-                                     const unsigned char *end, int kind)
+static const unsigned char *run_from(const struct scan_table *table, const struct scan_rules *rules,
+                                     const unsigned char *p, const unsigned char *end, int kind)
 {
     if (kind == SCAN_LETTER || (kind == SCAN_DIGIT && !rules->digits_max))
         return skip_kind(table, p, end, kind, TEXT_LEN_MAX);

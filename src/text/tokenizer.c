@@ -15,7 +15,8 @@
 
 int token_list_add(struct token_list *list, int32_t id, struct error *err)
 {
-    if (list->n == list->cap && mem_grow(&list->v, &list->cap, list->n + 1, sizeof(*list->v), err) < 0)
+    if (list->n == list->cap &&
+        mem_grow(&list->v, &list->cap, list->n + 1, sizeof(*list->v), err) < 0)
         return -1;
     list->v[list->n++] = id;
     return 0;
@@ -69,8 +70,7 @@ static int refresh(struct tokenizer *tok, struct error *err)
     return added_build(&tok->added, &tok->nz, err);
 }
 
-int tokenizer_parse(struct tokenizer **tok, const struct tokenizer_files *files,
-                    struct error *err)
+int tokenizer_parse(struct tokenizer **tok, const struct tokenizer_files *files, struct error *err)
 {
     struct tokenizer *t = mem_alloc(1, sizeof(*t), err);
     json_t *json = NULL;
@@ -342,17 +342,18 @@ int tokenizer_add_special(struct tokenizer *tok, const char *token, struct error
     int rc;
 
     if (id < 0)
-        return error_set(err, "'%.200s' is no token of this model, and a new one would have no "
-                              "embedding; choose a template that fits the model", token);
+        return error_set(err,
+                         "'%.200s' is no token of this model, and a new one would have no "
+                         "embedding; choose a template that fits the model",
+                         token);
     if (old && old->special)
         return 0;
     text = mem_strdup(token, err);
     if (!text)
         return -1;
-    rc = added_put(&tok->added,
-                   &(struct added_token){
-                       .text = text, .len = strlen(text), .id = id, .special = 1 },
-                   err);
+    rc = added_put(
+        &tok->added,
+        &(struct added_token){ .text = text, .len = strlen(text), .id = id, .special = 1 }, err);
     free(text);
     return rc < 0 ? -1 : refresh(tok, err);
 }
@@ -380,8 +381,9 @@ struct hash tokenizer_hash(const struct tokenizer *tok)
 
     for (size_t i = 0; i < tok->added.n; i++) {
         const struct added_token *t = &tok->added.v[i];
-        int32_t flags[6] = { t->id,     t->special,     t->lstrip,
-                             t->rstrip, t->single_word, t->normalized };
+        int32_t flags[6] = {
+            t->id, t->special, t->lstrip, t->rstrip, t->single_word, t->normalized
+        };
 
         hash = hash_chain(hash, t->text, t->len);
         hash = hash_chain(hash, flags, sizeof(flags));

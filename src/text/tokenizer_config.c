@@ -39,7 +39,8 @@ static int put_token(struct tokenizer *tok, struct added_token *token, int64_t s
         token->id = next_id(tok);
     if (said >= 0 && said != token->id)
         log_warn("added token '%s' has id %d, not %lld as its file says: its text or place in the "
-                 "vocabulary decides", token->text, (int)token->id, (long long)said);
+                 "vocabulary decides",
+                 token->text, (int)token->id, (long long)said);
     return added_put(&tok->added, token, err);
 }
 
@@ -166,8 +167,8 @@ static int read_special(const json_t *json, const char *key, struct added_token 
 }
 
 /* Makes it an added token when it is none. */
-static int need_special(struct tokenizer *tok, const json_t *json, const char *key,
-                        int32_t *id, struct error *err)
+static int need_special(struct tokenizer *tok, const json_t *json, const char *key, int32_t *id,
+                        struct error *err)
 {
     struct added_token token;
     const struct added_token *found;
@@ -200,8 +201,7 @@ static int read_named(struct tokenizer *tok, const json_t *config, const json_t 
 }
 
 /* A list of tokens, or an object whose values are tokens. */
-static int read_extra(struct tokenizer *tok, const json_t *from, const char *key,
-                      struct error *err)
+static int read_extra(struct tokenizer *tok, const json_t *from, const char *key, struct error *err)
 {
     const json_t *list = from ? json_object_get(from, key) : NULL;
     json_t *item;

@@ -57,7 +57,7 @@ struct vocab {
         size_t at;
         uint32_t len;
         int32_t id; // -1: free
-    } *slots;
+    } * slots;
     size_t mask;  // slots - 1
     size_t count; // texts
     char *texts;

@@ -15,8 +15,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char some_text[] = "I'll  say: <s>h\xC3\xA9llo\n\n123 \xE4\xB8\x80\xE2\x96\x81 e\xCC\x81\xCC\xA7 "
-                                "\xF0\x9F\x98\x80\t</s>";
+static const char some_text[] =
+    "I'll  say: <s>h\xC3\xA9llo\n\n123 \xE4\xB8\x80\xE2\x96\x81 e\xCC\x81\xCC\xA7 "
+    "\xF0\x9F\x98\x80\t</s>";
 
 static void encode(const struct tokenizer *tok, const char *text, size_t len)
 {

@@ -58,8 +58,8 @@ static int parse_texts(struct tokenizer **tok, const char *json, const char *con
     return tokenizer_parse(tok, &files, &err);
 }
 
-static void check_ids(const struct tokenizer *tok, const json_t *text, int split,
-                      const json_t *ids, const char *name)
+static void check_ids(const struct tokenizer *tok, const json_t *text, int split, const json_t *ids,
+                      const char *name)
 {
     struct token_list out = { 0 };
     size_t n = json_array_size(ids);
@@ -131,8 +131,8 @@ static struct tokenizer *open_variant(const json_t *variant)
                    json_string_value(json_object_get(variant, "family")));
     json = golden(path);
     assert_int_equal(json_object_update(json, json_object_get(variant, "set")), 0);
-    assert_int_equal(json_object_update(json_object_get(json, "model"),
-                                        json_object_get(variant, "model")), 0);
+    assert_int_equal(
+        json_object_update(json_object_get(json, "model"), json_object_get(variant, "model")), 0);
     text = json_dumps(json, JSON_COMPACT);
     assert_non_null(text);
     if (parse_texts(&tok, text, NULL, NULL, NULL) < 0)
@@ -174,11 +174,11 @@ static void text_that_is_not_utf8_is_named_by_its_first_bad_byte(void **state)
     } bad[] = {
         { "abc\xFFxyz", 7, "byte 0xFF at offset 3" },
         { "\x80", 1, "byte 0x80 at offset 0" },
-        { "a\xC0\xAF", 3, "offset 1" },                 // longer than needed
-        { "\xE0\x9F\xBF", 3, "offset 0" },              // longer than needed
-        { "12345678\xED\xA0\x80", 11, "offset 8" },     // a surrogate
-        { "\xF4\x90\x80\x80", 4, "offset 0" },          // past the last code point
-        { "12345678abc\xE2\x82", 13, "offset 11" },     // cut short
+        { "a\xC0\xAF", 3, "offset 1" },             // longer than needed
+        { "\xE0\x9F\xBF", 3, "offset 0" },          // longer than needed
+        { "12345678\xED\xA0\x80", 11, "offset 8" }, // a surrogate
+        { "\xF4\x90\x80\x80", 4, "offset 0" },      // past the last code point
+        { "12345678abc\xE2\x82", 13, "offset 11" }, // cut short
         { "ok \xF0\x9F\x98\x80 \xF0\x9F\x98", 11, "offset 8" },
         { "\xE2\x28\xA1", 3, "offset 0" },
     };
@@ -292,8 +292,8 @@ static void an_existing_token_can_become_special_and_a_new_one_cannot(void **sta
 }
 
 /* A vocabulary of a few letters; %s: further members of the file. */
-#define TINY                                                                                       \
-    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"abc\":4,"         \
+#define TINY                                                                              \
+    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"abc\":4," \
     "\"d\":5},\"merges\":[\"a b\",\"ab c\"]}"
 
 static void merges_go_by_rank_and_unknown_characters_vanish(void **state)
@@ -320,7 +320,8 @@ static void config_files_are_read_as_transformers_reads_them(void **state)
     assert_int_equal(parse_texts(&tok, TINY "}",
                                  "{\"bos_token\":\"ab\",\"eos_token\":{\"content\":\"abc\"},"
                                  "\"pad_token\":\"[PAD]\"}",
-                                 NULL, NULL), 0);
+                                 NULL, NULL),
+                     0);
     assert_int_equal(tokenizer_bos(tok), 3);
     assert_int_equal(tokenizer_eos(tok), 4);
     assert_int_equal(tokenizer_pad(tok), 6);
@@ -330,13 +331,14 @@ static void config_files_are_read_as_transformers_reads_them(void **state)
     /* The map is for what the config does not say; null says "none". */
     assert_int_equal(parse_texts(&tok, TINY "}", "{\"bos_token\":null}",
                                  "{\"bos_token\":\"a\",\"eos_token\":\"b\"}",
-                                 "{\"bos_token_id\":2,\"eos_token_id\":2}"), 0);
+                                 "{\"bos_token_id\":2,\"eos_token_id\":2}"),
+                     0);
     assert_int_equal(tokenizer_bos(tok), -1);
     assert_int_equal(tokenizer_eos(tok), 1);
     tokenizer_close(tok);
 
-    assert_int_equal(parse_texts(&tok, TINY "}", NULL, NULL,
-                                 "{\"bos_token_id\":2,\"eos_token_id\":[3,1]}"), 0);
+    assert_int_equal(
+        parse_texts(&tok, TINY "}", NULL, NULL, "{\"bos_token_id\":2,\"eos_token_id\":[3,1]}"), 0);
     assert_int_equal(tokenizer_bos(tok), 2);
     assert_int_equal(tokenizer_eos(tok), 3);
     tokenizer_close(tok);
@@ -352,7 +354,8 @@ static void later_additions_are_found_in_the_config(void **state)
 
     (void)state;
     assert_int_equal(
-        parse_texts(&tok, TINY ",\"added_tokens\":[{\"id\":6,\"content\":\"<x>\",\"special\":true}]}",
+        parse_texts(&tok,
+                    TINY ",\"added_tokens\":[{\"id\":6,\"content\":\"<x>\",\"special\":true}]}",
                     "{\"added_tokens_decoder\":{\"7\":{\"content\":\"<y>\",\"special\":false},"
                     "\"6\":{\"content\":\"<x>\",\"special\":true},"
                     "\"10\":{\"content\":\"<later>\"},\"8\":{\"content\":\"<z>\"}},"
@@ -384,7 +387,8 @@ static void automatic_bos_is_what_the_config_says_else_the_template(void **state
     assert_int_equal(tokenizer_adds_bos(tok), 1);
     tokenizer_close(tok);
     assert_int_equal(parse_texts(&tok, with_template,
-                                 "{\"bos_token\":\"ab\",\"add_bos_token\":false}", NULL, NULL), 0);
+                                 "{\"bos_token\":\"ab\",\"add_bos_token\":false}", NULL, NULL),
+                     0);
     assert_int_equal(tokenizer_adds_bos(tok), 0);
     tokenizer_close(tok);
     assert_int_equal(
@@ -396,7 +400,8 @@ static void automatic_bos_is_what_the_config_says_else_the_template(void **state
 #define MODEL(rest) "{\"model\":{\"type\":\"BPE\"," rest "}}"
 #define PRE(step)   TINY ",\"pre_tokenizer\":" step "}"
 #define NORM(step)  TINY ",\"normalizer\":" step "}"
-#define SPLIT(re)   PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" re "\"},\"behavior\":\"Isolated\"}")
+#define SPLIT(re) \
+    PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" re "\"},\"behavior\":\"Isolated\"}")
 
 static void what_is_not_supported_is_refused_by_name(void **state)
 {
@@ -432,7 +437,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         { PRE("[]"), "not an object" },
         { PRE("{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Odd\"}"), "'Odd'" },
         { PRE("{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), "'replacement'" },
-        { PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"odd\"}"), "'odd'" },
+        { PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"odd\"}"),
+          "'odd'" },
         { PRE("{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false}"),
           "prepend_scheme" },
         { NORM("{\"type\":\"BertNormalizer\"}"), "'BertNormalizer' is not supported" },
@@ -461,7 +467,8 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         { SPLIT("a{,2}"), "a repetition that is not supported" },
         { SPLIT("*a"), "an operator that is not supported" },
         { TINY ",\"added_tokens\":[{\"id\":6}]}", "'content'" },
-        { TINY ",\"added_tokens\":[{\"content\":\"x\"},{\"content\":\"x\"}]}", "'x' is there twice" },
+        { TINY ",\"added_tokens\":[{\"content\":\"x\"},{\"content\":\"x\"}]}",
+          "'x' is there twice" },
         { TINY ",\"added_tokens\":[7]}", "not an object" },
     };
 
@@ -502,7 +509,8 @@ static char *long_text(const char *part, size_t len)
 
 static void long_words_take_time_in_proportion(void **state)
 {
-    static const char *const parts[] = { "a", "ab", " ", "\n", "1", "the", "\xE4\xB8\x80", "e\xCC\x81" };
+    static const char *const parts[] = { "a",   "ab",           " ",        "\n", "1",
+                                         "the", "\xE4\xB8\x80", "e\xCC\x81" };
     static const char *const families[] = { "llama2", "mistral", "qwen3", "smollm2" };
     size_t len = 600000; // a whole number of each part
 

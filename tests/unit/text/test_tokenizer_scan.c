@@ -26,12 +26,13 @@ static struct scan_table table;
 /* Characters that matter to the patterns more often than others. */
 static uint32_t any_char(uint32_t a, uint32_t b)
 {
-    static const uint32_t often[] = {
-        ' ',    ' ',    '\n',   '\r',    '\t',   '\'',   '\'',   's',    'S',    'l',    'L',   'r',
-        'e',    'v',    'm',    'd',     't',    'a',    'Z',    '1',    '9',    '.',    '!',   '_',
-        0x17F,  0x212A, 0x85,   0xA0,    0x3000, 0x2028, 0x180E, 0x200B, 0x301,  0x660,  0xBD,  0x4E00,
-        0x1F600, 0x200D, 0xE9,  0x10FFFF, 0x1E5D0, 0x11F02, 0x323AF, 0x1C89, 0x2581, 0
-    };
+    static const uint32_t often[] = { ' ',     ' ',     '\n',   '\r',   '\t',     '\'',    '\'',
+                                      's',     'S',     'l',    'L',    'r',      'e',     'v',
+                                      'm',     'd',     't',    'a',    'Z',      '1',     '9',
+                                      '.',     '!',     '_',    0x17F,  0x212A,   0x85,    0xA0,
+                                      0x3000,  0x2028,  0x180E, 0x200B, 0x301,    0x660,   0xBD,
+                                      0x4E00,  0x1F600, 0x200D, 0xE9,   0x10FFFF, 0x1E5D0, 0x11F02,
+                                      0x323AF, 0x1C89,  0x2581, 0 };
     static const uint32_t ranges[] = { 0x80, 0x250, 0x3000, 0x10000, 0x110000 };
     uint32_t c;
 
