@@ -140,7 +140,7 @@ struct ckpt_resume {
  * the newest step down. A damaged one is named in one warning of the log with
  * the reason, and the next is taken. run_key NULL: any run. With found ==
  * CKPT_NONE nothing else is filled in; a missing output_dir is no error. An
- * error is what the user can mend (a folder that cannot be read). Collective.
+ * error is what the user can mend (a folder that cannot be read, no memory). Collective.
  */
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,
                      const struct hash *run_key, struct error *err);

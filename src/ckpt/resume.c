@@ -142,29 +142,28 @@ static int key_fits(const struct ckpt_resume *resume, const struct hash *run_key
 }
 
 /*
- * Tries one file. The first whole one of another run is kept in *other, in
- * case nothing better comes. Collective.
+ * Tries one file; damage is a line in the log, not an error. The first whole
+ * one of another run is kept in *other, in case nothing better comes. Collective.
  */
-static void try_state(struct ckpt_resume *resume, struct ckpt_resume *other,
-                      const struct dist *dist, const char *path, const struct hash *run_key)
+static int try_state(struct ckpt_resume *resume, struct ckpt_resume *other, const struct dist *dist,
+                     const char *path, const struct hash *run_key, struct error *err)
 {
-    struct error why;
-
-    if (ckpt_state_open(resume, dist, path, &why) < 0) {
-        log_warn("%s; taking the state before it", why.msg);
-        return;
+    if (ckpt_state_open(resume, dist, path, err) < 0) {
+        if (strstr(err->msg, "out of memory"))
+            return -1; // says nothing about the file
+        log_warn("%s; taking the state before it", err->msg);
+        return 0;
     }
     if (key_fits(resume, run_key)) {
         resume->found = CKPT_FOUND;
-        return;
-    }
-    if (other->found == CKPT_NONE) {
+    } else if (other->found == CKPT_NONE) {
         *other = *resume;
         other->found = CKPT_OTHER_RUN;
         *resume = (struct ckpt_resume){ 0 };
-        return;
+    } else {
+        ckpt_resume_close(resume);
     }
-    ckpt_resume_close(resume);
+    return 0;
 }
 
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,
@@ -173,18 +172,21 @@ int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const 
     struct ckpt_resume other = { 0 };
     char *paths;
     size_t len = 0;
+    int rc;
 
     *resume = (struct ckpt_resume){ 0 };
-    if (share_paths(dist, output_dir, &paths, &len, err) < 0)
+    rc = share_paths(dist, output_dir, &paths, &len, err);
+    if (rc < 0)
         return -1;
-    for (size_t at = 0; at < len && resume->found == CKPT_NONE; at += strlen(paths + at) + 1)
-        try_state(resume, &other, dist, paths + at, run_key);
+    for (size_t at = 0; at < len && rc == 0 && resume->found == CKPT_NONE;
+         at += strlen(paths + at) + 1)
+        rc = try_state(resume, &other, dist, paths + at, run_key, err);
     free(paths);
-    if (resume->found == CKPT_NONE)
+    if (rc == 0 && resume->found == CKPT_NONE)
         *resume = other;
     else
         ckpt_resume_close(&other);
-    return 0;
+    return rc;
 }
 
 /* The state file that path means: itself, or the one in that folder. Collective. */

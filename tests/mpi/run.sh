@@ -55,28 +55,35 @@ run_tests() {
     done
 }
 
-# Each write fails once, on the first or the last rank: one message, nothing lost.
+# break_savers PART WHAT REASON STRIDE: every WHAT fails once, on the first or the
+# last of 3 ranks: one message, nothing lost. The last rank's mostly repeat the
+# first one's, so of them every STRIDE-th is tried. Some allocations can be done
+# without; five successes in a row mean that there are no more.
 break_savers() {
-    local test=$build/tests/mpi/test_checkpoint dir=$work/broken rank write status lines
+    local test=$build/tests/mpi/test_checkpoint dir=$work/broken rank n fine hit status lines
     launch 2 "$test" save "$work/good" 1 >"$work/out" 2>"$work/err"
     for rank in 0 2; do
-        write=1
-        while [ "$write" -lt 200 ]; do
+        fine=0
+        hit=0
+        for ((n = 1; fine < 5; n += 1 + rank * $4 / 2)); do
             rm -rf "$dir"
             cp -r "$work/good" "$dir"
-            launch 3 "$test" break "$dir" "$rank" "$write" >"$work/out" 2>"$work/err"
+            launch 3 "$test" "$1" "$dir" "$rank" "$n" >"$work/out" 2>"$work/err"
             status=$?
-            [ "$status" -eq 0 ] && break
+            if [ "$status" -eq 0 ]; then
+                fine=$((fine + 1))
+                continue
+            fi
+            fine=0
+            hit=$((hit + 1))
             lines=$(wc -l <"$work/err")
             if [ "$status" -ne 1 ] || [ "$lines" -ne 1 ] ||
-                ! grep -q "^error: rank $rank of 3: .*No space left" "$work/err"; then
-                report "write $write of rank $rank fails" 1
+                ! grep -q "^error: rank $rank of 3: .*$3" "$work/err"; then
+                report "$2 $n of rank $rank fails" 1
                 return
             fi
-            # the last rank writes what the first one does, but for the seal
-            write=$((write + 1 + rank * 3))
         done
-        report "every write of rank $rank fails once, $((write - 1)) writes" "$status"
+        report "every $2 of rank $rank fails once ($hit tried)" $((hit < 5))
     done
 }
 
@@ -106,7 +113,8 @@ kill_savers() {
 
 run_tests
 if [ -x "$build/tests/mpi/test_checkpoint" ] && [ -z "${only#checkpoint}" ]; then
-    break_savers
+    break_savers break write "No space left" 4
+    break_savers starve allocation "out of memory" 9
     kill_savers
 fi
 echo "$passed passed, $failed failed"

@@ -10,9 +10,10 @@
  *   break DIR RANK N    the N-th write of that rank fails while it saves step 2
  *                       after a good step 1; exit 1 with one line, or 0 when
  *                       there are fewer writes
+ *   starve DIR RANK N   the same for the N-th allocation while it saves and
+ *                       resumes
  */
 #include "base/log.h"
-#include "base/mem.h"
 #include "ckpt/checkpoint.h"
 #include "ckpt/ckpt_internal.h"
 #include "mpi_test.h"
@@ -39,13 +40,11 @@ static float value(int64_t step, int array, size_t i)
 
 static void run_init(struct run *run)
 {
-    struct error err = { "" };
-
     *run = (struct run){ 0 };
     for (int a = 0; a < 3; a++) {
-        run->arrays[a] = mem_alloc(PARAMS, sizeof(float), &err);
+        run->arrays[a] = calloc(PARAMS, sizeof(float)); // not among those that starve() fails
         if (!run->arrays[a])
-            BUG("%s", err.msg);
+            BUG("no memory for the test");
     }
     run->state = (struct ckpt_state){ .run_key = key,
                                       .texts = { "lora_rank: 8\n", "lowrank 0.1", NULL,
@@ -528,6 +527,24 @@ static int break_write(const struct dist *dist, struct run *run, const char *dir
     return 0;
 }
 
+/* The N-th allocation fails on one rank, wherever that is: an error, never a hang. */
+static int starve(const struct dist *dist, struct run *run, const char *dir, int rank,
+                  const char *n, struct error *err)
+{
+    struct ckpt_resume resume = { 0 };
+    int rc = -1;
+
+    if (dist->rank == rank)
+        (void)setenv("LOWRANK_FAIL_ALLOC", n, 1);
+    if (save_folder(dist, run, dir, 2, 0, err) == 0 && save(dist, run, dir, 2, err) == 0 &&
+        ckpt_resume_open(&resume, dist, dir, &key, err) == 0 &&
+        ckpt_resume_arrays(&resume, run->arrays[0], run->arrays[1], run->arrays[2], PARAMS, err) ==
+            0)
+        rc = 0;
+    ckpt_resume_close(&resume);
+    return rc;
+}
+
 static int play(int argc, char **argv, const struct dist *dist, struct error *err)
 {
     struct run run;
@@ -543,6 +560,8 @@ static int play(int argc, char **argv, const struct dist *dist, struct error *er
         rc = verify(dist, &run, argv[2], strtoll(argv[3], NULL, 10), err);
     else if (argc == 5 && strcmp(argv[1], "break") == 0)
         rc = break_write(dist, &run, argv[2], (int)strtol(argv[3], NULL, 10), argv[4], err);
+    else if (argc == 5 && strcmp(argv[1], "starve") == 0)
+        rc = starve(dist, &run, argv[2], (int)strtol(argv[3], NULL, 10), argv[4], err);
     else
         (void)error_set(err, "unknown part");
     run_release(&run);

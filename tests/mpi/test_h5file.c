@@ -60,7 +60,7 @@ static int write_arrays(struct h5file *file, const struct dist *dist, struct err
         goto out;
     for (int i = 0; i < 10; i++) {
         ints[i] = -i * 100000000;
-        longs[i] = (int64_t)i << 60;
+        longs[i] = (int64_t)i << 59;
         bytes[i] = (uint8_t)(i * 25);
         doubles[i] = 1.0 / (i + 1);
     }
@@ -136,7 +136,7 @@ static int small_arrays_are_right(struct h5file *file, struct error *err)
                 h5file_read(file, "nothing", H5_INT32, 0, 0, ints, err) == 0;
 
     for (int i = 0; right && i < 10; i++)
-        right = ints[i] == -i * 100000000 && longs[i] == (int64_t)i << 60 && bytes[i] == i * 25 &&
+        right = ints[i] == -i * 100000000 && longs[i] == (int64_t)i << 59 && bytes[i] == i * 25 &&
                 doubles[i] == 1.0 / (i + 1);
     return right;
 }
