@@ -7,8 +7,14 @@
 
 void charset_add(struct charset *set, uint32_t first, uint32_t last)
 {
-    for (uint32_t c = first; c <= last; c++)
-        set->bits[c >> 6] |= 1ull << (c & 63);
+    for (uint32_t c = first; c <= last; c++) {
+        if ((c & 63) == 0 && last - c >= 63) {
+            set->bits[c >> 6] = UINT64_MAX;
+            c += 63;
+        } else {
+            set->bits[c >> 6] |= 1ull << (c & 63);
+        }
+    }
 }
 
 void charset_add_set(struct charset *set, const struct charset *other)
@@ -29,15 +35,30 @@ void charset_invert(struct charset *set)
         set->bits[i] = ~set->bits[i];
 }
 
+/* The characters of a block of the class table that are in these categories or have a flag. */
+static void block_bits(const uint16_t class[256], uint32_t categories, uint16_t flags,
+                       uint64_t bits[4])
+{
+    memset(bits, 0, 4 * sizeof(*bits));
+    for (int i = 0; i < 256; i++)
+        if (unicode_in(class[i], categories) || (class[i] & flags))
+            bits[i >> 6] |= 1ull << (i & 63);
+}
+
 /* Adds the characters of these categories and those with any of these flags. */
 static void add_classes(struct charset *set, uint32_t categories, uint16_t flags,
                         const struct unicode_classes *uc)
 {
-    for (uint32_t c = 0; c < UNICODE_END; c++) {
-        uint16_t class = unicode_class(uc, c);
+    uint64_t bits[4];
+    int known = -1; // the block that bits is of; neighbours are often alike
 
-        if (unicode_in(class, categories) || (class & flags))
-            set->bits[c >> 6] |= 1ull << (c & 63);
+    for (size_t b = 0; b < UNICODE_END >> 8; b++) {
+        if (uc->block[b] != known) {
+            known = uc->block[b];
+            block_bits(uc->class[known], categories, flags, bits);
+        }
+        for (size_t i = 0; i < 4; i++)
+            set->bits[4 * b + i] |= bits[i];
     }
 }
 
