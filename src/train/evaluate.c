@@ -34,8 +34,7 @@ static int run_rows(struct job *job, const struct sample_set *set, int64_t *sum,
 {
     batch_reset(job->batch);
     for (size_t row = from; row < to; row++) {
-        if (!batch_has_room(job->batch, &job->plan, set->length[row]) ||
-            job->batch->pass.n_leaves == job->batch->leaves_cap)
+        if (!batch_has_room(job->batch, &job->plan, set->length[row]))
             finish_pass(job, sum, bad);
         if (signal_stop_requested())
             return 0;
@@ -63,9 +62,7 @@ static double mean_of_batches(const struct sample_set *set, const int64_t *sum, 
     return total / (double)set->count;
 }
 
-/* My rows: cut by tokens. */
-static int cut_rows(struct job *job, const struct sample_set *set, size_t *from, size_t *to,
-                    struct error *err)
+int evaluate_cut(size_t *bound, const struct sample_set *set, int ranks, struct error *err)
 {
     double *cost = mem_alloc(set->count, sizeof(*cost), err);
 
@@ -73,10 +70,8 @@ static int cut_rows(struct job *job, const struct sample_set *set, size_t *from,
         return -1;
     for (size_t i = 0; i < set->count; i++)
         cost[i] = set->length[i];
-    schedule_cut(job->row_bound, job->dist->size, cost, set->count);
+    schedule_cut(bound, ranks, cost, set->count);
     free(cost);
-    *from = job->row_bound[job->dist->rank];
-    *to = job->row_bound[job->dist->rank + 1];
     return 0;
 }
 
@@ -84,14 +79,15 @@ int evaluate_set(struct job *job, const struct sample_set *set, struct eval_reco
                  int *stop, struct error *err)
 {
     double start = clock_s();
-    size_t b = (size_t)job->cfg->per_device_eval_batch_size, from = 0, to = 0;
+    size_t b = (size_t)job->cfg->per_device_eval_batch_size;
+    const size_t *bound = job->row_bound + job->dist->rank;
     int64_t *sum = mem_alloc(set->count + 2, sizeof(*sum), err);
     int bad = 0;
-    int rc = sum ? cut_rows(job, set, &from, &to, err) : -1;
+    int rc = sum ? evaluate_cut(job->row_bound, set, job->dist->size, err) : -1;
 
     rc = dist_agree(job->dist, rc, err);
     if (rc == 0)
-        rc = dist_agree(job->dist, run_rows(job, set, sum, from, to, &bad, err), err);
+        rc = dist_agree(job->dist, run_rows(job, set, sum, bound[0], bound[1], &bad, err), err);
     if (rc == 0) {
         sum[set->count] = bad;
         sum[set->count + 1] = signal_stop_requested() != 0;

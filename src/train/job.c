@@ -69,6 +69,54 @@ static int open_compute(struct job *job, struct error *err)
     return 0;
 }
 
+/* The folders of adapter_name_or_path, each with adapter_folder below it. */
+static int load_adapter(struct job *job, const struct lora_linear *linears, int n,
+                        struct error *err)
+{
+    const struct config *cfg = job->cfg;
+    int count = cfg->adapter_name_or_path.n, rc = -1, i;
+    char **folders = mem_alloc((size_t)count, sizeof(*folders), err);
+
+    for (i = 0; folders && i < count; i++) {
+        folders[i] = path_join(cfg->adapter_name_or_path.items[i],
+                               cfg->adapter_folder ? cfg->adapter_folder : "", err);
+        if (!folders[i])
+            goto out;
+    }
+    if (folders)
+        rc = adapter_load_list(&job->adapter, (const char *const *)folders, count,
+                               cfg->create_new_adapter, linears, n, err);
+out:
+    for (i = 0; folders && i < count; i++)
+        free(folders[i]);
+    free(folders);
+    return rc;
+}
+
+/* The schedule of the learning rate but for its length: mistakes in it are found before data is read. */
+static int open_rate(struct job *job, struct error *err)
+{
+    const struct config *cfg = job->cfg;
+
+    if (lr_schedule_init(&job->lr, cfg->lr_scheduler_type, cfg->learning_rate, err) < 0)
+        return -1;
+    for (int i = 0; i < cfg->lr_scheduler_kwargs.n; i++)
+        if (lr_schedule_option(&job->lr, cfg->lr_scheduler_kwargs.entries[i].key,
+                               cfg->lr_scheduler_kwargs.entries[i].value, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* The scheduler says that this job ran before and was requeued: rank 0's environment counts. */
+static int was_requeued(const struct dist *dist)
+{
+    const char *count = getenv("SLURM_RESTART_COUNT");
+    int32_t requeued = count && strtol(count, NULL, 10) > 0;
+
+    dist_bcast(dist, &requeued, sizeof(requeued), 0);
+    return requeued;
+}
+
 static int open_adapter(struct job *job, struct error *err)
 {
     const struct config *cfg = job->cfg;
@@ -85,9 +133,7 @@ static int open_adapter(struct job *job, struct error *err)
     if (model_linears(&job->model, &linears, &n, err) < 0)
         return -1;
     if (cfg->adapter_name_or_path.n > 0)
-        rc = adapter_load_list(&job->adapter, (const char *const *)cfg->adapter_name_or_path.items,
-                               cfg->adapter_name_or_path.n, cfg->create_new_adapter, linears, n,
-                               err);
+        rc = load_adapter(job, linears, n, err);
     else
         rc = adapter_open(&job->adapter, &params, linears, n, err);
     free(linears);
@@ -123,7 +169,7 @@ static struct prepare_params prepare_params_of(const struct job *job, int dry)
         .preprocessing_batch_size = cfg->preprocessing_batch_size,
         .preprocessing_num_workers = cfg->preprocessing_num_workers,
         .skip_bad_samples = strcmp(cfg->on_bad_sample, "skip") == 0,
-        .overwrite_cache = cfg->overwrite_cache && !getenv("SLURM_RESTART_COUNT"),
+        .overwrite_cache = cfg->overwrite_cache && !job->requeued,
         .cache_dir = cfg->cache_dir ? cfg->cache_dir : cfg->output_dir,
         .tokenized_path = cfg->tokenized_path,
         .dry_run = dry,
@@ -216,7 +262,9 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
     int rc;
 
     *job = (struct job){ .dist = dist, .cfg = cfg, .start_s = clock_s() };
-    if (find_model(job, err) < 0 || open_compute(job, err) < 0)
+    job->requeued = was_requeued(dist);
+    if (dist_agree(dist, open_rate(job, err), err) < 0 || find_model(job, err) < 0 ||
+        open_compute(job, err) < 0)
         return -1;
     gemm_describe(&job->nn, text, sizeof(text));
     log_info("compute: %d rank%s on %d node%s, %d thread%s each, matrix backend %s", dist->size,

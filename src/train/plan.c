@@ -72,14 +72,14 @@ static void grow(int *max, int value)
     *max = value > *max ? value : *max;
 }
 
-/* Follows the grouping of one run of rows into passes. */
+/* Follows the grouping of a run of rows into passes: those of a list, or first, first + 1, ... */
 static void walk_rows(struct plan *plan, const struct sample_set *set, const int64_t *rows,
-                      size_t count, size_t stride)
+                      size_t first, size_t count)
 {
     int N = 0, leaves = 0, labelled = 0;
 
     for (size_t i = 0; i < count; i++) {
-        size_t row = rows ? (size_t)rows[i] : i * stride;
+        size_t row = rows ? (size_t)rows[i] : first + i;
         int T = set->length[row];
 
         if (N > 0 && (!plan->together || N + T > plan->token_budget))
@@ -117,7 +117,7 @@ static void walk_step(struct job *job, const int64_t *rows, size_t count, double
     plan->flops += model_flops(&job->model, tokens, labelled, squares, 1);
     schedule_cut(bound, job->dist->size, cost, count);
     for (int r = 0; r < job->dist->size; r++)
-        walk_rows(plan, set, rows + bound[r], bound[r + 1] - bound[r], 1);
+        walk_rows(plan, set, rows + bound[r], 0, bound[r + 1] - bound[r]);
 }
 
 static int walk_schedule(struct job *job, struct error *err)
@@ -142,6 +142,17 @@ static int walk_schedule(struct job *job, struct error *err)
     return rc;
 }
 
+static int walk_evaluation(struct job *job, const struct sample_set *set, struct error *err)
+{
+    size_t *bound = mem_alloc((size_t)job->dist->size + 1, sizeof(*bound), err);
+    int rc = bound ? evaluate_cut(bound, set, job->dist->size, err) : -1;
+
+    for (int r = 0; rc == 0 && r < job->dist->size; r++)
+        walk_rows(&job->plan, set, NULL, bound[r], bound[r + 1] - bound[r]);
+    free(bound);
+    return rc;
+}
+
 static int open_schedule(struct job *job, struct error *err)
 {
     const struct config *cfg = job->cfg;
@@ -155,13 +166,8 @@ static int open_schedule(struct job *job, struct error *err)
     };
 
     schedule_close(&job->schedule);
-    if (schedule_open(&job->schedule, &params, err) < 0 ||
-        lr_schedule_init(&job->lr, cfg->lr_scheduler_type, cfg->learning_rate, err) < 0)
+    if (schedule_open(&job->schedule, &params, err) < 0)
         return -1;
-    for (int i = 0; i < cfg->lr_scheduler_kwargs.n; i++)
-        if (lr_schedule_option(&job->lr, cfg->lr_scheduler_kwargs.entries[i].key,
-                               cfg->lr_scheduler_kwargs.entries[i].value, err) < 0)
-            return -1;
     job->plan.warmup_steps =
         lr_warmup_steps(cfg->warmup_steps, cfg->warmup_ratio, job->schedule.total_steps);
     return lr_schedule_start(&job->lr, job->plan.warmup_steps, job->schedule.total_steps, err);
@@ -196,6 +202,23 @@ static void choose_kept_layers(struct job *job)
     plan->work_bytes = work_bytes(job, (int)least);
 }
 
+/* Without a sample store only the number of rows is known: the longest row that may be is assumed. */
+static int plan_unseen(struct job *job, struct error *err)
+{
+    struct plan *plan = &job->plan;
+    struct schedule_params params = { .rows = (size_t)job->prepared.source_rows,
+                                      .global_batch = plan->global_batch,
+                                      .num_train_epochs = job->cfg->num_train_epochs,
+                                      .max_steps = job->cfg->max_steps };
+    int N = plan->token_budget > job->cfg->cutoff_len ? plan->token_budget : job->cfg->cutoff_len;
+
+    plan->unseen = 1;
+    plan->shape = (struct model_shape){
+        .N = N, .n_leaves = N, .labelled = N, .longest = job->cfg->cutoff_len
+    };
+    return schedule_open(&job->schedule, &params, err);
+}
+
 static int plan_local(struct job *job, struct error *err)
 {
     struct plan *plan = &job->plan;
@@ -204,11 +227,14 @@ static int plan_local(struct job *job, struct error *err)
     plan->together = leaves_together(job, err);
     if (plan->together < 0)
         return -1;
+    if (job->cfg->do_train && store->set_count == 0)
+        return plan_unseen(job, err);
     if (job->train && (open_schedule(job, err) < 0 || walk_schedule(job, err) < 0))
         return -1;
     for (int s = 0; s < store->set_count; s++)
-        if (strcmp(store->sets[s].name, "train") != 0)
-            walk_rows(plan, &store->sets[s], NULL, store->sets[s].count, 1);
+        if (strcmp(store->sets[s].name, "train") != 0 &&
+            walk_evaluation(job, &store->sets[s], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -246,13 +272,20 @@ void plan_print(const struct job *job)
     int size = job->dist->size, per_node = job->dist->node_size;
     size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
 
-    if (job->train)
-        (void)printf("steps            %lld (%lld an epoch), global batch %lld, warmup %lld\n"
+    if (job->train || plan->unseen)
+        (void)printf("steps            %lld (%lld an epoch), global batch %lld\n",
+                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
+                     (long long)plan->global_batch);
+    if (plan->unseen)
+        (void)printf(
+            "tokens           unknown: there is no sample store yet; every row is taken for "
+            "one of %d tokens\n",
+            job->cfg->cutoff_len);
+    else if (job->train)
+        (void)printf("warmup           %lld steps\n"
                      "tokens           %.0f, of them labelled %.0f\n"
                      "operations       %.3g\n",
-                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
-                     (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
-                     plan->labelled, plan->flops);
+                     (long long)plan->warmup_steps, plan->tokens, plan->labelled, plan->flops);
     (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
                  plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");
     (void)printf("activations      kept for %d of %d layers, computed again for the others\n",

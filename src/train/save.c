@@ -207,8 +207,11 @@ int save_rolling(struct job *job, struct error *err)
 static int fill_folder(struct job *job, struct ckpt_folder *folder, const struct ckpt_state *state,
                        struct error *err)
 {
-    int rc = job->dist->rank == 0 ? write_folder(job, folder->path, err) : 0;
+    int rc = 0;
 
+    if (job->dist->rank == 0 &&
+        (write_folder(job, folder->path, err) < 0 || trainer_log_sync(&job->log, err) < 0))
+        rc = -1;
     if (dist_agree(job->dist, rc, err) < 0)
         return -1;
     if (!job->cfg->save_only_model && ckpt_save_state(job->dist, folder->path, state, err) < 0)
@@ -245,12 +248,6 @@ static int write_results(struct job *job, const struct summary_record *summary, 
 {
     const char *folder = job->cfg->output_dir;
 
-    if (folder_make(folder, err) < 0)
-        return -1;
-    if (job->last_eval.samples > 0 && eval_results_write(folder, &job->last_eval, err) < 0)
-        return -1;
-    if (!job->train)
-        return 0;
     history_add_summary(&job->history, summary);
     if (write_folder(job, folder, err) < 0 || train_results_write(folder, summary, err) < 0)
         return -1;
@@ -264,6 +261,19 @@ int save_results(struct job *job, const struct summary_record *summary, struct e
     return dist_agree(job->dist, rc, err);
 }
 
+int save_evaluation(struct job *job, struct error *err)
+{
+    const char *folder = job->cfg->output_dir;
+    int rc = 0;
+
+    if (job->last_eval.samples == 0)
+        return 0;
+    if (job->dist->rank == 0 &&
+        (folder_make(folder, err) < 0 || eval_results_write(folder, &job->last_eval, err) < 0))
+        rc = -1;
+    return dist_agree(job->dist, rc, err);
+}
+
 /* --- resuming ------------------------------------------------------------ */
 
 /* Whether this start may go on from a state, and from which. */
@@ -271,12 +281,10 @@ static int find_state(struct job *job, struct ckpt_resume *resume, struct error 
 {
     const struct config *cfg = job->cfg;
     const char *from = cfg->resume_from_checkpoint;
-    int32_t requeued = getenv("SLURM_RESTART_COUNT") && atol(getenv("SLURM_RESTART_COUNT")) > 0;
 
-    dist_bcast(job->dist, &requeued, sizeof(requeued), 0);
     if (from && strcmp(from, "true") != 0)
         return ckpt_resume_from(resume, job->dist, from, &job->run_key, err);
-    if (cfg->overwrite_output_dir && !requeued && !from) {
+    if (cfg->overwrite_output_dir && !job->requeued && !from) {
         log_info("start: from step 0, since overwrite_output_dir is true and this is no requeued "
                  "job");
         return ckpt_forget(job->dist, cfg->output_dir, err);

@@ -232,13 +232,16 @@ static int finish(struct job *job, struct error *err)
     struct summary_record summary = { 0 };
     int stop = 0;
 
-    if (job->train)
+    if (job->train) {
         summary = summarise(job);
+        if (save_results(job, &summary, err) < 0)
+            return -1;
+    }
     if (evaluate_at_end(job, &stop, err) < 0)
         return -1;
     if (stop)
         return interrupted(job);
-    if (save_results(job, &summary, err) < 0)
+    if (save_evaluation(job, err) < 0)
         return -1;
     if (job->train)
         log_info("done: %lld steps, mean loss %.4f, %.1f s; the adapter is in '%s'",
@@ -309,7 +312,7 @@ int train_check(struct dist *dist, const struct config *cfg, struct error *err)
     struct job job;
     int rc = job_open(&job, dist, cfg, 1, err);
 
-    if (rc == 0 && (job.store.set_count > 0 || PREPARE_ABSENT)) {
+    if (rc == 0) {
         rc = plan_make(&job, 0, err);
         if (rc == 0 && dist->rank == 0)
             plan_print(&job);

@@ -27,6 +27,7 @@ struct plan {
     int token_budget; // tokens of a pass; a longer row is a pass by itself
     int together;     // leaves share a pass; 0: one leaf a pass
     struct model_shape shape;
+    int unseen;              // there is no sample store yet: sizes are upper bounds
     int leaves_max;          // rows of the largest step: bounds the exact sums
     double tokens, labelled; // of the whole run
     double flops;            // of the whole run
@@ -58,7 +59,7 @@ struct job {
     struct dist *dist;
     const struct config *cfg;
     char *model_folder;
-    int threads;
+    int threads, requeued;
     double gemm_rate; // operations per second of one rank; 0: not measured
     struct nn nn;
     struct model model;
@@ -139,6 +140,9 @@ int step_run(struct job *job, int *stop, struct error *err);
 
 /* --- evaluate.c --- */
 
+/* bound [ranks + 1]: the rows of a set that each rank evaluates. Local. */
+int evaluate_cut(size_t *bound, const struct sample_set *set, int ranks, struct error *err);
+
 /* One set; every set but the training set. *stop: a rank was asked to stop and the result is not whole. */
 int evaluate_set(struct job *job, const struct sample_set *set, struct eval_record *record,
                  int *stop, struct error *err);
@@ -154,6 +158,7 @@ int resume_take(struct job *job, struct ckpt_resume *resume, struct error *err);
 
 int save_rolling(struct job *job, struct error *err);
 int save_checkpoint(struct job *job, struct error *err);
+int save_evaluation(struct job *job, struct error *err);
 int save_results(struct job *job, const struct summary_record *summary, struct error *err);
 
 /* --- steps_log.c: output_dir/steps.jsonl, every step in full precision and without times. --- */
