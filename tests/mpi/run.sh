@@ -55,6 +55,21 @@ run_tests() {
     done
 }
 
+# A rank that fails beyond mending ends the job with one line of ours.
+abort_ranks() {
+    local test=$build/tests/mpi/test_agree part rank status lines
+    for part in bug mpi; do
+        for rank in 0 2; do
+            launch 3 "$test" "$part" "$rank" >"$work/out" 2>"$work/err"
+            status=$?
+            lines=$(grep -c '^lowrank: ' "$work/err")
+            [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && [ "$lines" -eq 1 ] &&
+                grep -q "^lowrank: .*test_agree.c:[0-9]" "$work/err"
+            report "a failure of $part on rank $rank ends all" $?
+        done
+    done
+}
+
 # break_savers PART WHAT REASON STRIDE: every WHAT fails once, on the first or the
 # last of 3 ranks: one message, nothing lost. The last rank's mostly repeat the
 # first one's, so of them every STRIDE-th is tried. Some allocations can be done
@@ -112,6 +127,9 @@ kill_savers() {
 }
 
 run_tests
+if [ -x "$build/tests/mpi/test_agree" ] && [ -z "${only#agree}" ]; then
+    abort_ranks
+fi
 if [ -x "$build/tests/mpi/test_checkpoint" ] && [ -z "${only#checkpoint}" ]; then
     break_savers break write "No space left" 4
     break_savers starve allocation "out of memory" 9

@@ -1,5 +1,10 @@
 /*
  * test_agree.c: one answer everywhere, one message, stop flags.
+ *
+ * Two parts for run.sh, which expects one line and the end of the whole job:
+ *
+ *   bug RANK   a BUG() on that rank while the others wait
+ *   mpi RANK   a call that MPI refuses there
  */
 #include <signal.h>
 
@@ -111,7 +116,24 @@ static void nodes_are_counted_and_numbered(struct dist *dist)
     dist_assert_same(dist, dist->node_count);
 }
 
-int main(void)
+static int play(const char *part, int rank)
+{
+    struct dist dist;
+    struct error err;
+    char byte = 0;
+
+    if (dist_open(&dist, &err) < 0)
+        return 1;
+    if (dist.rank == rank && strcmp(part, "bug") == 0)
+        BUG("made for the test");
+    if (dist.rank == rank)
+        DIST_MPI(MPI_Send(&byte, 1, MPI_BYTE, dist.size + 7, 0, dist.comm));
+    dist_barrier(&dist);
+    dist_close(&dist);
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     static const struct mpi_test tests[] = {
         MPI_TEST(agreement_is_success_when_all_succeed),
@@ -124,5 +146,7 @@ int main(void)
         MPI_TEST(nodes_are_counted_and_numbered),
     };
 
+    if (argc == 3)
+        return play(argv[1], (int)strtol(argv[2], NULL, 10));
     return mpi_test_run(tests, MPI_TEST_COUNT(tests));
 }
