@@ -17,17 +17,22 @@ static size_t skip_space(const unsigned char *text, size_t len, size_t at)
     return at;
 }
 
+static size_t mark_length(const unsigned char *text, size_t len)
+{
+    return len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 void json_cursor_init(struct json_cursor *cursor, const unsigned char *text, size_t len,
                       const char *name)
 {
-    size_t at = 0;
+    const size_t at = skip_space(text, len, mark_length(text, len));
 
-    if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
-        at = 3;
-    *cursor =
-        (struct json_cursor){ .text = text, .len = len, .name = name, .at = at, .limit = len };
-    at = skip_space(text, len, at);
-    cursor->layout = at < len && text[at] == '[' ? JSON_LAYOUT_ARRAY : JSON_LAYOUT_LINES;
+    *cursor = (struct json_cursor){ .text = text, .len = len, .name = name, .limit = len };
+    cursor->layout = JSON_LAYOUT_LINES;
+    if (at < len && text[at] == '[') {
+        cursor->layout = JSON_LAYOUT_ARRAY;
+        cursor->at = at;
+    }
 }
 
 void json_cursor_seek(struct json_cursor *cursor, size_t begin)
@@ -46,7 +51,7 @@ void json_cursor_seek_line(struct json_cursor *cursor, size_t offset)
         return;
     }
     if (offset == 0) {
-        cursor->at = cursor->len >= 3 && memcmp(cursor->text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+        cursor->at = 0;
         return;
     }
     end = memchr(cursor->text + offset - 1, '\n', cursor->len - offset + 1);
@@ -63,6 +68,8 @@ static int next_line(struct json_cursor *cursor, size_t *begin, size_t *end)
         size_t to = stop ? (size_t)(stop - text) : cursor->len;
 
         cursor->at = stop ? to + 1 : to;
+        if (from == 0)
+            from = mark_length(text, to);
         from = skip_space(text, to, from);
         while (to > from && is_space(text[to - 1]))
             to--;

@@ -156,6 +156,37 @@ static void rows_stay_in_place_without_shuffling(void **state)
         assert_int_equal(out[i], i);
 }
 
+/* Two epochs of the trainer itself, with seed, with data_seed, and without shuffling. */
+static void epochs_equal_the_trainer(void **state)
+{
+    struct error err = { { 0 } };
+    json_t *whole = json_parse_file("tests/golden/data/order_runs.json", &err);
+    const json_t *runs = json_object_get(whole, "runs");
+    const size_t n = (size_t)number(whole, "rows");
+    int64_t *out = calloc(n + 1, sizeof(*out));
+    size_t r, i;
+    int64_t epoch;
+
+    (void)state;
+    assert_int_equal(json_array_size(runs), 3);
+    for (r = 0; r < 3; r++) {
+        const json_t *run = json_array_get(runs, r);
+        const json_t *order = json_object_get(run, "order");
+        const char *seed = json_object_get(run, "data_seed") ? "data_seed" : "seed";
+
+        assert_int_equal(json_array_size(order), 2 * n);
+        for (epoch = 0; epoch < 2; epoch++) {
+            order_epoch(out, n, number(run, seed), epoch,
+                        !json_object_get(run, "disable_shuffling"));
+            for (i = 0; i < n; i++)
+                assert_int_equal(out[i],
+                                 json_integer_value(json_array_get(order, (size_t)epoch * n + i)));
+        }
+    }
+    free(out);
+    json_decref(whole);
+}
+
 static void an_epoch_adds_to_the_seed(void **state)
 {
     int64_t a[9], b[9];
@@ -175,6 +206,7 @@ int main(void)
         cmocka_unit_test(split_equals_train_test_split),
         cmocka_unit_test(a_split_that_leaves_a_set_empty_is_refused),
         cmocka_unit_test(rows_stay_in_place_without_shuffling),
+        cmocka_unit_test(epochs_equal_the_trainer),
         cmocka_unit_test(an_epoch_adds_to_the_seed),
     };
 

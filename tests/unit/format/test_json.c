@@ -220,7 +220,8 @@ static void rows_are_found_in_arrays_and_lines(void **state)
 
 static void pieces_of_lines_give_each_row_once(void **state)
 {
-    const char *text = "11\n\n  222\n3\n\r\n44444\n5";
+    const char *text = "\xEF\xBB\xBF"
+                       "11\n\n  222\n3\n\r\n44444\n5";
     const size_t len = strlen(text);
     size_t cut;
 
