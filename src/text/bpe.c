@@ -21,7 +21,7 @@
 #include "bpe_internal.h"
 
 #define SHORT_MAX  48 // symbols of a word that is merged by looking at all pairs
-#define CACHE_BITS 16
+#define CACHE_BITS 15
 
 static const char space_mark[] = "\xE2\x96\x81"; // U+2581
 

@@ -62,6 +62,17 @@ static void add_classes(struct charset *set, uint32_t categories, uint16_t flags
     }
 }
 
+/* \w of Oniguruma: without the joiners, with the powers and fractions of Latin-1. */
+static void add_words(struct charset *set, const struct unicode_classes *uc)
+{
+    static const unsigned char latin[] = { 0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE };
+
+    add_classes(set, 0, UC_WORD, uc);
+    set->bits[0x200C >> 6] &= ~(3ull << (0x200C & 63));
+    for (size_t i = 0; i < sizeof(latin); i++)
+        charset_add(set, latin[i], latin[i]);
+}
+
 void charset_add_kind(struct charset *set, char kind, const struct unicode_classes *uc)
 {
     if (kind == 's')
@@ -69,7 +80,7 @@ void charset_add_kind(struct charset *set, char kind, const struct unicode_class
     else if (kind == 'd')
         add_classes(set, 1u << CAT_ND, 0, uc);
     else
-        add_classes(set, 0, UC_WORD, uc);
+        add_words(set, uc);
 }
 
 static const char category_names[CAT_COUNT][3] = { "Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc",

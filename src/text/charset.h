@@ -26,7 +26,8 @@ void charset_add_set(struct charset *set, const struct charset *other);
 void charset_keep(struct charset *set, const struct charset *other); // intersection
 void charset_invert(struct charset *set);
 
-/* Adds white space, digits or word characters: kind 's', 'd' or 'w' as Oniguruma takes them. */
+/* Adds white space, digits or word characters, kind 's', 'd' or 'w', as Oniguruma takes them;
+ * set must be empty. */
 void charset_add_kind(struct charset *set, char kind, const struct unicode_classes *uc);
 
 /* Adds the characters of a property, "L", "Lu", "Han", ...; -1 when the name is not known. */

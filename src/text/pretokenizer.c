@@ -16,7 +16,15 @@
 #define STEPS_MAX 64
 #define DEPTH_MAX 16
 
-enum pre_kind { PRE_PATTERN, PRE_SCAN, PRE_CHARS, PRE_METASPACE, PRE_PREFIX_SPACE, PRE_BYTES };
+enum pre_kind {
+    PRE_PATTERN,
+    PRE_SCAN,
+    PRE_CHARS,
+    PRE_WORDS,
+    PRE_METASPACE, // from here on steps write a new text
+    PRE_PREFIX_SPACE,
+    PRE_BYTES
+};
 enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
 enum prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
 
@@ -182,19 +190,6 @@ static int read_chars(struct pretokenizer *pre, uint32_t categories, uint16_t fl
     return flags == UC_PUNCT ? read_behavior(step, json, err) : 0;
 }
 
-/* \w+|[^\w\s]+ with all else removed. */
-static int read_whitespace(struct pretokenizer *pre, struct error *err)
-{
-    static const char words[] = "\\w+|[^\\w\\s]+";
-    struct pre_step *step = add_step(pre, PRE_PATTERN, err);
-
-    if (!step)
-        return -1;
-    step->behavior = REMOVED;
-    step->invert = 1;
-    return pattern_open(&step->pattern, words, sizeof(words) - 1, 0, pre->uc, err);
-}
-
 static int read_step(struct pretokenizer *pre, const json_t *json, const char *type,
                      struct error *err)
 {
@@ -216,7 +211,7 @@ static int read_step(struct pretokenizer *pre, const json_t *json, const char *t
     if (strcmp(type, "WhitespaceSplit") == 0)
         return read_chars(pre, 0, UC_SPACE, REMOVED, json, err);
     if (strcmp(type, "Whitespace") == 0)
-        return read_whitespace(pre, err);
+        return add_step(pre, PRE_WORDS, err) ? 0 : -1;
     return error_set(err, "pre-tokenizer '%.100s' is not supported", type);
 }
 
@@ -383,6 +378,28 @@ static int scan_words(const struct pretokenizer *pre, const struct pre_step *ste
     return 0;
 }
 
+/* \w+|[^\w\s]+ of Rust's regular expressions, with all else removed: runs of one flag. */
+static int word_runs(const struct pretokenizer *pre, const char *base, const struct span *word,
+                     struct span_list *words, struct error *err)
+{
+    size_t start = word->start;
+    int before = UC_SPACE;
+    size_t n;
+
+    for (size_t at = word->start; at < word->end; at += n) {
+        uint16_t class = unicode_class(pre->uc, utf8_get((const unsigned char *)base + at, &n));
+        int kind = class & (UC_SPACE | UC_WORD);
+
+        if (kind == before)
+            continue;
+        if (before != UC_SPACE && span_add(words, start, at, 0, err) < 0)
+            return -1;
+        start = at;
+        before = kind;
+    }
+    return before == UC_SPACE ? 0 : span_add(words, start, word->end, 0, err);
+}
+
 /* One word by a step that changes no characters. */
 static int split_word(struct pretokenizer *pre, struct pre_step *step, const char *base,
                       const struct span *word, struct span_list *words, struct error *err)
@@ -392,6 +409,8 @@ static int split_word(struct pretokenizer *pre, struct pre_step *step, const cha
 
     if (step->kind == PRE_SCAN)
         return scan_words(pre, step, base, word, words, err);
+    if (step->kind == PRE_WORDS)
+        return word_runs(pre, base, word, words, err);
     if (step->kind == PRE_PATTERN) {
         if (pattern_spans(step->pattern, text, len, &pre->spans, err) < 0)
             return -1;

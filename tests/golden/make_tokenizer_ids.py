@@ -124,6 +124,7 @@ VARIANTS = [
     ("merged with previous", "smollm2", {"pre_tokenizer": sequence(split(" ", "MergedWithPrevious", False, "String"), BYTES)}),
     ("merged with next", "smollm2", {"pre_tokenizer": sequence(split(" ", "MergedWithNext", False, "String"), BYTES)}),
     ("merged with next inverted", "smollm2", {"pre_tokenizer": sequence(split("[a-z]+", "MergedWithNext", True), BYTES)}),
+    ("words", "smollm2", {"pre_tokenizer": sequence(split("\\w+|[^\\w\\s]+"), dict(BYTES, add_prefix_space=True))}),
     ("contiguous", "smollm2", {"pre_tokenizer": sequence(split("\\s", "Contiguous"), BYTES)}),
     ("removed", "smollm2", {"pre_tokenizer": sequence(split("e", "Removed", False, "String"), BYTES)}),
     ("metaspace always", "llama2", {"normalizer": None, "pre_tokenizer": metaspace("always", True)}),
@@ -220,9 +221,33 @@ def variants(texts):
     return {"texts": texts, "variants": result}
 
 
+def boundary_variants():
+    """
+    Tokenizers whose ids show where words were cut, whatever the vocabulary: a
+    space put before each word that has none, and one id for each word.
+    """
+    cuts = {
+        "gpt-2": [split(GPT2)], "gpt-2 general": [split("(?:%s)" % GPT2)], "gpt-2 of ByteLevel": [GPT2_BYTES],
+        "llama 3": [split(LLAMA3)], "llama 3 general": [split("(?:%s)" % LLAMA3)],
+        "qwen 2": [split(LLAMA3.replace("{1,3}", ""))], "gpt-4o": [split(GPT4O)],
+        "deepseek": [split("\\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(DEEPSEEK)], "han": [split(KIMI_HAN)],
+        "smollm": [{"type": "Digits", "individual_digits": True}, GPT2_BYTES],
+        "digits": [{"type": "Digits", "individual_digits": False}], "punctuation": [{"type": "Punctuation"}],
+        "whitespace": [{"type": "Whitespace"}], "whitespace split": [{"type": "WhitespaceSplit"}],
+    }
+    cuts.update(("\\p{%s}" % name, [split("\\p{%s}" % name, "Contiguous")]) for name in (
+        "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
+        "Sc", "Sk", "So", "Zs", "Zl", "Zp", "L", "M", "N", "P", "S", "Z", "Han"))
+    cuts.update((name, [split(name, "Contiguous")]) for name in ("\\s", "\\w", "\\d", "(?i:s)", "(?i:k)", "(?i:'re)", "."))
+    for name, steps in cuts.items():
+        yield "cut " + name, "smollm2", {"pre_tokenizer": sequence(*steps, dict(BYTES, add_prefix_space=True))}
+        yield "count " + name, "smollm2", {"pre_tokenizer": sequence(*steps), "added_tokens": [], "model": dict(
+            load("smollm2")["model"], vocab={"?": 0}, merges=[], unk_token="?", fuse_unk=True)}
+
+
 def write(folder):
-    for name, family, changes in VARIANTS:
-        path = os.path.join(folder, name.replace(" ", "_").replace(",", ""))
+    for name, family, changes in VARIANTS + list(boundary_variants()):
+        path = os.path.join(folder, "".join(ch if ch.isalnum() else "_" for ch in name))
         os.makedirs(path, exist_ok=True)
         with open(os.path.join(path, "tokenizer.json"), "w", encoding="utf-8") as out:
             json.dump(apply(load(family), changes), out, ensure_ascii=False)

@@ -145,7 +145,8 @@ static void patterns_match_as_oniguruma_does(void **state)
     check_matches("(?=b)", "abb", "1-1 2-2");
     check_matches("(?<=a)b", "abcb", "1-2");
     check_matches("(?i:k)", "kK\xE2\x84\xAA", "0-1 1-2 2-5");
-    check_matches("\\s", "a\xE1\xA0\x8E\xC2\x85", "4-6"); // U+180E is none
+    check_matches("\\s", "a\xE1\xA0\x8E\xC2\x85", "4-6");         // U+180E is none
+    check_matches("\\w+", "a\xE2\x80\x8D\xC2\xB2_1-", "0-1 4-8"); // no joiner, but squares
     check_matches("\\p{Han}+", "a\xE4\xB8\x80\xE4\xB8\x81z", "1-7");
     check_matches("\\P{L}", "a1", "1-2");
     check_matches("\\p{^L}", "a1", "1-2");
