@@ -346,7 +346,7 @@ int bpe_encode(struct bpe *bpe, const char *word, size_t len, struct token_list 
         while (len - at >= 3 && memcmp(word + at, space_mark, 3) == 0)
             at += 3;
         do { // to the next mark; its first byte also starts other characters
-            mark = at < len ? memchr(word + at, space_mark[0], len - at) : NULL;
+            mark = at < len ? memchr(word + at, 0xE2, len - at) : NULL;
             at = mark ? (size_t)(mark - word) + 1 : len;
         } while (mark && (len - (size_t)(mark - word) < 3 || memcmp(mark, space_mark, 3) != 0));
         if (mark)

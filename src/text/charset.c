@@ -49,7 +49,7 @@ static void block_bits(const uint16_t class[256], uint32_t categories, uint16_t 
 static void add_classes(struct charset *set, uint32_t categories, uint16_t flags,
                         const struct unicode_classes *uc)
 {
-    uint64_t bits[4];
+    uint64_t bits[4] = { 0 };
     int known = -1; // the block that bits is of; neighbours are often alike
 
     for (size_t b = 0; b < UNICODE_END >> 8; b++) {
