@@ -3,7 +3,9 @@
  *
  * The first bytes choose template, parameters and roles; the rest is cut at
  * zero bytes into system text, tools and messages. Reads the tokenizer of
- * tests/golden/templates/marks, so run it from the root of the repository.
+ * tests/golden/templates/marks, so run it from the root of the repository;
+ * each template has its own and keeps it, for reading one takes longer than
+ * all the rest.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,19 +16,32 @@
 #define HEAD       4 // bytes before the texts
 #define FORMATS    5
 #define TEXT_PARTS 66
+#define TEMPLATES  64 // room for so many
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int open_template(struct template **t, struct tokenizer *tok, const uint8_t *head)
+static struct tokenizer *toks[TEMPLATES];
+
+static int template_count(void)
+{
+    int count = 0;
+
+    while (count < TEMPLATES && template_table_name(count) != NULL)
+        count++;
+    return count;
+}
+
+static int open_template(struct template **t, const uint8_t *head)
 {
     static const char *const formats[FORMATS] = { NULL, "default", "llama3", "mistral", "qwen" };
+    int which = head[0] % template_count();
     struct error err;
-    int count = 0;
     struct template_params params = { 0 };
 
-    while (template_table_name(count) != NULL)
-        count++;
-    params.name = template_table_name(head[0] % count);
+    if (toks[which] == NULL &&
+        tokenizer_open(&toks[which], "tests/golden/templates/marks", &err) < 0)
+        return -1;
+    params.name = template_table_name(which);
     params.tool_format = formats[head[1] % FORMATS];
     params.enable_thinking = head[1] / FORMATS % 3 - 1;
     params.preserve_thinking = head[1] / 16 & 1;
@@ -34,7 +49,7 @@ static int open_template(struct template **t, struct tokenizer *tok, const uint8
     params.mask_history = head[1] / 64 & 1;
     params.train_on_prompt = head[1] / 128 & 1;
     params.cutoff_len = head[2] + 1;
-    return template_open(t, &params, tok, &err);
+    return template_open(t, &params, toks[which], &err);
 }
 
 /* Message i is a function call or an observation when bit i of roles is set. */
@@ -54,7 +69,6 @@ static int add_part(struct conversation *conv, int i, int roles, const char *tex
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tokenizer *tok = NULL;
     struct template *t = NULL;
     struct conversation conv = { 0 };
     struct token_list ids = { 0 }, labels = { 0 };
@@ -62,9 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = NULL;
     size_t pos = 0, len = size < HEAD ? 0 : size - HEAD;
 
-    if (size < HEAD || tokenizer_open(&tok, "tests/golden/templates/marks", &err) < 0)
+    if (size < HEAD)
         return 0;
-    if (open_template(&t, tok, data) == 0 && (text = calloc(len + 1, 1)) != NULL) {
+    if (open_template(&t, data) == 0 && (text = calloc(len + 1, 1)) != NULL) {
         memcpy(text, data + HEAD, len);
         for (int i = 0; i < TEXT_PARTS && pos <= len; i++) {
             size_t n = strlen(text + pos);
@@ -81,6 +95,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     token_list_release(&labels);
     conversation_release(&conv);
     template_close(t);
-    tokenizer_close(tok);
     return 0;
 }
