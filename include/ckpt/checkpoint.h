@@ -89,6 +89,15 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
 int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
                       const struct ckpt_state *state, struct error *err);
 
+/*
+ * The same without waiting for the disk, for saving after every step. A killed
+ * process loses nothing by it. The state before is flushed by now (its writing
+ * began a step ago) before older ones go, so that a machine that dies costs
+ * one state more. Collective.
+ */
+int ckpt_save_rolling_soon(const struct dist *dist, const char *output_dir,
+                           const struct ckpt_state *state, struct error *err);
+
 /* checkpoint-N under its temporary name, output_dir/.checkpoint-N.tmp. */
 struct ckpt_folder {
     const struct dist *dist;

@@ -83,6 +83,13 @@ int h5file_put_f64(struct h5file *file, const char *name, double value, struct e
 int h5file_publish(struct h5file *file, struct error *err);
 
 /*
+ * The same without waiting for the disk: writing is only started. A process
+ * that dies cannot harm the file, a machine that dies can: then it does not
+ * verify. For files of which an older, flushed one is kept. Collective.
+ */
+int h5file_publish_soon(struct h5file *file, struct error *err);
+
+/*
  * Opens a published file and verifies all of it: every rank gets the same
  * answer. Keeps dist. On failure *file is NULL. Collective.
  */

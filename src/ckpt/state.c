@@ -88,7 +88,7 @@ static int put_arrays(struct h5file *file, const struct dist *dist, const struct
 }
 
 static int write_state(const struct dist *dist, const char *path, const struct ckpt_state *state,
-                       struct error *err)
+                       int soon, struct error *err)
 {
     struct strbuf table = { 0 };
     struct h5file *file = NULL;
@@ -109,7 +109,7 @@ static int write_state(const struct dist *dist, const char *path, const struct c
     if (rc == 0)
         rc = put_arrays(file, dist, state, bounds, err);
     if (rc == 0)
-        rc = h5file_publish(file, err);
+        rc = soon ? h5file_publish_soon(file, err) : h5file_publish(file, err);
     h5file_close(file);
 out:
     free(bounds);
@@ -124,35 +124,38 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
     int rc = dist_agree(dist, path ? 0 : -1, err);
 
     if (rc == 0)
-        rc = write_state(dist, path, state, err);
+        rc = write_state(dist, path, state, 0, err);
     free(path);
     return rc;
 }
 
-/* Removes the rolling states that are not worth keeping. Local: rank 0. */
-static int prune_rolling(const char *folder, int64_t step, struct error *err)
+/*
+ * Removes the rolling states that are not worth keeping. With soon the newest
+ * may not be on disk yet, so the one that stays beside it must be. Local: rank 0.
+ */
+static int prune_rolling(const char *folder, int64_t step, int soon, struct error *err)
 {
     int64_t *steps = NULL;
     int count = 0;
+    int rc = ckpt_steps(folder, "step-", ".h5", step, &steps, &count, err);
 
-    if (ckpt_steps(folder, "step-", ".h5", step, &steps, &count, err) < 0)
-        return -1;
-    for (int i = CKPT_KEPT; i < count; i++) {
+    for (int i = soon ? 1 : CKPT_KEPT; i < count && rc == 0; i++) {
         char *path = ckpt_path(folder, "step-", steps[i], ".h5", err);
 
-        if (!path) {
-            free(steps);
-            return -1;
-        }
-        (void)remove(path);
+        if (!path)
+            rc = -1;
+        else if (i < CKPT_KEPT)
+            rc = file_sync(path, err);
+        else
+            (void)remove(path);
         free(path);
     }
     free(steps);
-    return 0;
+    return rc;
 }
 
-int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
-                      const struct ckpt_state *state, struct error *err)
+static int save_rolling(const struct dist *dist, const char *output_dir,
+                        const struct ckpt_state *state, int soon, struct error *err)
 {
     char *folder = path_join(output_dir, CKPT_STATE_FOLDER, err);
     char *path = folder ? ckpt_path(folder, "step-", state->step, ".h5", err) : NULL;
@@ -162,15 +165,27 @@ int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
         rc = folder_make(folder, err);
     rc = dist_agree(dist, rc, err);
     if (rc == 0)
-        rc = write_state(dist, path, state, err);
+        rc = write_state(dist, path, state, soon, err);
     if (rc == 0) {
         if (dist->rank == 0)
-            rc = prune_rolling(folder, state->step, err);
+            rc = prune_rolling(folder, state->step, soon, err);
         rc = dist_agree(dist, rc, err);
     }
     free(path);
     free(folder);
     return rc;
+}
+
+int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
+                      const struct ckpt_state *state, struct error *err)
+{
+    return save_rolling(dist, output_dir, state, 0, err);
+}
+
+int ckpt_save_rolling_soon(const struct dist *dist, const char *output_dir,
+                           const struct ckpt_state *state, struct error *err)
+{
+    return save_rolling(dist, output_dir, state, 1, err);
 }
 
 static int parse_key(const char *text, struct hash *key)

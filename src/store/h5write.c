@@ -182,11 +182,13 @@ static hid_t array_list(uint64_t total)
     return list;
 }
 
+/* The last of several chunks takes as much space as the others. */
 static uint64_t array_bytes(enum h5type type, uint64_t total)
 {
-    uint64_t chunks = total / H5FILE_CHUNK + 1;
+    uint64_t chunks = total / H5FILE_CHUNK + (total % H5FILE_CHUNK != 0);
+    uint64_t elements = chunks > 1 ? size_mul(chunks, H5FILE_CHUNK) : total;
 
-    return size_add(size_add(size_mul(total, h5type_size(type)), size_mul(chunks, SPACE_CHUNK)),
+    return size_add(size_add(size_mul(elements, h5type_size(type)), size_mul(chunks, SPACE_CHUNK)),
                     SPACE_OBJECT);
 }
 
@@ -361,13 +363,16 @@ static void finish_hdf5(struct h5file *file)
     dist_barrier(file->dist); // all have let go of the file before anyone reads it
 }
 
-/* Rank 0 flushes while sealing; other nodes hold pages of their own. Collective. */
-static int seal_temp(struct h5file *file, struct error *err)
+/*
+ * Hashes and seals the closed file. With flush, rank 0 flushes it to disk while
+ * sealing; other nodes hold pages of their own. Collective.
+ */
+static int seal_temp(struct h5file *file, int flush, struct error *err)
 {
     const struct dist *dist = file->dist;
     int rc = 0;
 
-    if (dist->node_rank == 0 && dist->node != 0)
+    if (flush && dist->node_rank == 0 && dist->node != 0)
         rc = file_sync(file->temp, err);
     if (dist->rank == 0 && rc == 0)
         rc = file_size(file->temp, &file->bytes, err);
@@ -377,25 +382,38 @@ static int seal_temp(struct h5file *file, struct error *err)
     if (settle(file, seal_hash(dist, file->temp, file->bytes, &file->hash, err), err) < 0)
         return -1;
     if (dist->rank == 0)
-        rc = seal_write(file->temp, file->bytes, file->hash, err);
+        rc = seal_write(file->temp, file->bytes, file->hash, flush, err);
     return settle(file, rc, err);
 }
 
-int h5file_publish(struct h5file *file, struct error *err)
+static int publish(struct h5file *file, int flush, struct error *err)
 {
     int rc = 0;
 
     if (may_write(file, 0, err) < 0)
         return -1;
     finish_hdf5(file);
-    if (seal_temp(file, err) < 0)
+    if (seal_temp(file, flush, err) < 0)
         return -1;
-    if (file->dist->rank == 0)
+    if (file->dist->rank == 0 && flush)
         rc = file_rename(file->temp, file->path, err);
+    else if (file->dist->rank == 0 && rename(file->temp, file->path) < 0)
+        rc = error_set(err, "cannot rename '%s' to '%s': %s", file->temp, file->path,
+                       strerror(errno));
     if (settle(file, rc, err) < 0)
         return -1;
     file->writing = 0;
     free(file->temp);
     file->temp = NULL;
     return 0;
+}
+
+int h5file_publish(struct h5file *file, struct error *err)
+{
+    return publish(file, 1, err);
+}
+
+int h5file_publish_soon(struct h5file *file, struct error *err)
+{
+    return publish(file, 0, err);
 }

@@ -113,7 +113,7 @@ static void seal_format(char seal[SEAL_BYTES], uint64_t bytes, struct hash hash)
 }
 
 /* errno says why not. */
-static int write_and_flush(int fd, const char seal[SEAL_BYTES])
+static int write_and_flush(int fd, const char seal[SEAL_BYTES], int flush)
 {
     ssize_t put;
 
@@ -124,10 +124,12 @@ static int write_and_flush(int fd, const char seal[SEAL_BYTES])
     do
         put = pwrite(fd, seal, SEAL_BYTES, 0);
     while (put < 0 && errno == EINTR);
-    return put == SEAL_BYTES ? fsync(fd) : -1;
+    if (put == SEAL_BYTES && !flush)
+        space_start_flush(fd);
+    return put != SEAL_BYTES ? -1 : flush ? fsync(fd) : 0;
 }
 
-int seal_write(const char *path, uint64_t bytes, struct hash hash, struct error *err)
+int seal_write(const char *path, uint64_t bytes, struct hash hash, int flush, struct error *err)
 {
     char seal[SEAL_BYTES];
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -135,7 +137,7 @@ int seal_write(const char *path, uint64_t bytes, struct hash hash, struct error 
 
     seal_format(seal, bytes, hash);
     if (rc == 0)
-        rc = write_and_flush(fd, seal);
+        rc = write_and_flush(fd, seal, flush);
     if (rc < 0)
         (void)error_set(err, "cannot write '%s': %s", path, strerror(errno));
     if (fd >= 0 && close(fd) < 0 && rc == 0)

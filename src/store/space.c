@@ -1,5 +1,5 @@
 /*
- * store/space.c: disk space taken before HDF5 writes.
+ * store/space.c: disk space taken before HDF5 writes, and what else is Linux's own.
  *
  * MPI-IO and HDF5 do not come back from a failed write: ranks wait for each
  * other inside them, or crash while closing. So a full disk, a quota or a
@@ -7,7 +7,7 @@
  * HDF5 is about to write, and only then is HDF5 called. What was reserved too
  * much is cut off when HDF5 closes the file.
  */
-#define _GNU_SOURCE // fallocate()
+#define _GNU_SOURCE // fallocate(), sync_file_range()
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -61,4 +61,9 @@ int space_reserve(struct h5file *file, uint64_t bytes, struct error *err)
         return 0;
     }
     return error_set(err, "cannot write '%s': %s", file->path, strerror(errno));
+}
+
+void space_start_flush(int fd)
+{
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }

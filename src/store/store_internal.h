@@ -58,6 +58,9 @@ void h5file_die(const struct h5file *file, const char *what) __attribute__((nore
  */
 int space_reserve(struct h5file *file, uint64_t bytes, struct error *err);
 
+/* Starts writing a file's pages to disk and does not wait. Local; a failure does not matter. */
+void space_start_flush(int fd);
+
 /*
  * The seal: the first 512 bytes of a file hold its length and the hash of
  * what follows, as one line of text and zeros.
@@ -68,8 +71,8 @@ int space_reserve(struct h5file *file, uint64_t bytes, struct error *err);
 int seal_hash(const struct dist *dist, const char *path, uint64_t bytes, struct hash *hash,
               struct error *err);
 
-/* Writes the seal and flushes the file to disk. Local. */
-int seal_write(const char *path, uint64_t bytes, struct hash hash, struct error *err);
+/* Writes the seal and flushes the file to disk, or only starts that. Local. */
+int seal_write(const char *path, uint64_t bytes, struct hash hash, int flush, struct error *err);
 
 /* Checks length, seal and hash; one message names file and reason. Collective. */
 int seal_verify(const struct dist *dist, const char *path, uint64_t *bytes, struct hash *hash,

@@ -48,7 +48,7 @@ static void seal(const struct dist *dist, const char *path, size_t size)
     struct error err;
     struct hash hash;
 
-    if (seal_hash(dist, path, size, &hash, &err) < 0 || seal_write(path, size, hash, &err) < 0)
+    if (seal_hash(dist, path, size, &hash, &err) < 0 || seal_write(path, size, hash, 0, &err) < 0)
         abort();
 }
 

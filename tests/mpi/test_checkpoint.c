@@ -221,6 +221,25 @@ static void two_rolling_states_are_kept(struct dist *dist)
     run_release(&run);
 }
 
+static void states_that_reach_the_disk_later_are_kept_alike(struct dist *dist)
+{
+    struct error err = { "" };
+    char dir[64];
+    struct run run;
+
+    run_init(&run);
+    mpi_test_folder(dist, dir);
+    for (int64_t step = 1; step <= 4; step++) {
+        run_set(&run, step);
+        assert_all_ok(dist, ckpt_save_rolling_soon(dist, dir, &run.state, &err), &err);
+        assert_all_ranks(dist, resumed_step(dist, &run, dir) == step);
+    }
+    assert_all_ranks(dist, has(dir, "state/step-4.h5") && has(dir, "state/step-3.h5"));
+    assert_all_ranks(dist, !has(dir, "state/step-2.h5"));
+    mpi_test_folder_remove(dist, dir);
+    run_release(&run);
+}
+
 static void another_run_is_told_apart(struct dist *dist)
 {
     struct error err = { "" };
@@ -442,14 +461,16 @@ static void the_bytes_of_a_state_do_not_tell_who_wrote_it(struct dist *dist)
     run_release(&run);
 }
 
-/* Rolling states, and a folder at every fourth step. Collective. */
+/* Rolling states of both kinds, and a folder at every fourth step. Collective. */
 static int save_step(const struct dist *dist, struct run *run, const char *dir, int64_t step,
                      struct error *err)
 {
     if (step % 4 == 0 && (save_folder(dist, run, dir, step, 0, err) < 0 ||
                           ckpt_prune(dist, dir, step, 2, -1, err) < 0))
         return -1;
-    return save(dist, run, dir, step, err);
+    run_set(run, step);
+    return step % 2 ? ckpt_save_rolling_soon(dist, dir, &run->state, err)
+                    : ckpt_save_rolling(dist, dir, &run->state, err);
 }
 
 static int loop(const struct dist *dist, struct run *run, const char *dir, struct error *err)
@@ -574,6 +595,7 @@ int main(int argc, char **argv)
         MPI_TEST(an_empty_or_missing_folder_resumes_nothing),
         MPI_TEST(the_newest_state_of_either_kind_is_resumed),
         MPI_TEST(two_rolling_states_are_kept),
+        MPI_TEST(states_that_reach_the_disk_later_are_kept_alike),
         MPI_TEST(another_run_is_told_apart),
         MPI_TEST(a_damaged_newest_state_gives_way_to_the_one_before),
         MPI_TEST(a_state_is_resumed_by_its_name),

@@ -49,7 +49,7 @@ static void make_sealed(size_t bytes)
     assert_int_equal(file_write(path, content, bytes, &err), 0);
     free(content);
     assert_int_equal(seal_hash(&dist, path, bytes, &hash, &err), 0);
-    assert_int_equal(seal_write(path, bytes, hash, &err), 0);
+    assert_int_equal(seal_write(path, bytes, hash, 0, &err), 0);
 }
 
 static void check_refused(const char *reason)
