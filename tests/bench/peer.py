@@ -9,7 +9,8 @@ lowrank another). LLaMA-Factory at its best on CPUs: float32, gradient
 checkpointing off; --lf-batch lists rows per micro-batch to try, the fastest
 counts. Tokens are real ones, without padding, of the steps after the first
 (which pays for warming up on both sides); a rate is those tokens over the
-seconds from the end of step 1 to the end of the last step. Also printed: each
+seconds from the end of step 1 to the end of the last step, as the logs show
+them while they are written. Also printed: each
 side's train_runtime, and whether the losses agree, so that the same work was
 timed. OPENBLAS_* are unset for LLaMA-Factory.
 """
@@ -17,9 +18,11 @@ timed. OPENBLAS_* are unset for LLaMA-Factory.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -85,11 +88,17 @@ def run_lowrank(args, work, tokens):
                 "threads_per_rank": max(1, args.threads // args.ranks)}
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
-    result = h.run(args.ranks, ["train", yaml, *args.pairs], timeout=3600)
-    if result.code != 0:
-        sys.exit(result.text)
+    shutil.rmtree(out, ignore_errors=True)
+    process = h.start(args.ranks, ["train", yaml, *args.pairs], out=os.path.join(work, "lowrank.log"))
+    moments = {}
+    while process.poll() is None:
+        moments.setdefault(h.logged_step(out), time.monotonic())
+        time.sleep(0.005)
+    if process.returncode != 0:
+        with open(os.path.join(work, "lowrank.log"), encoding="utf-8") as f:
+            sys.exit(f.read())
     timed = [r for r in h.read_steps(out) if "loss" in r]
-    return {"rate": tokens / (timed[-1]["seconds"] - timed[0]["seconds"]), "tokens": tokens,
+    return {"rate": tokens / (moments[args.steps] - moments[1]), "tokens": tokens,
             "runtime": h.read_json(os.path.join(out, "train_results.json"))["train_runtime"],
             "losses": [r["loss"] for r in timed]}
 

@@ -243,7 +243,7 @@ def write_yaml(path, **changes):
 
 
 # A run of a few seconds that saves all the time, for those that interrupt it.
-LONG = dict(max_steps=int(os.environ.get("LONG_STEPS", "300")), lora_dropout=0.1,
+LONG = dict(max_steps=int(os.environ.get("LONG_STEPS", "60")), lora_dropout=0.1,
             save_strategy="steps", save_steps=7, save_total_limit=3, overwrite_output_dir=False)
 
 
@@ -267,10 +267,8 @@ def read_jsonl(path):
 
 def read_steps(folder):
     """Rows with step, loss, grad_norm, learning_rate; rows with eval_loss; unrounded."""
-    path = os.path.join(folder, "steps.jsonl")
-    if os.path.exists(path):
-        return read_jsonl(path)
-    return read_json(os.path.join(folder, "trainer_state.json"))["log_history"]
+    history = read_json(os.path.join(folder, "trainer_state.json"))["log_history"]
+    return read_jsonl(os.path.join(folder, "steps.jsonl")) + [r for r in history if "eval_loss" in r]
 
 
 def losses(folder):
@@ -321,12 +319,18 @@ def read_safetensors(path):
 
 
 def hdf5_problem(path):
-    """None, or what is wrong with an HDF5 file's superblock: its end against the size."""
+    """None, or what is wrong with an HDF5 file: its end, by the superblock, against its size."""
     size = os.path.getsize(path)
     with open(path, "rb") as f:
-        head = f.read(48)
-    if head[:8] != b"\x89HDF\r\n\x1a\n" or len(head) < 48:
-        return "no HDF5 signature"
+        start = 0  # a user block before it is 512, 1024, 2048, ... bytes
+        while start < size and start <= 1 << 20:
+            f.seek(start)
+            head = f.read(48)
+            if head[:8] == b"\x89HDF\r\n\x1a\n" and len(head) == 48:
+                break
+            start = 2 * start or 512
+        else:
+            return "no HDF5 signature"
     offset = 28 if head[8] >= 2 else 40
     eof = int.from_bytes(head[offset : offset + 8], "little")
     return None if eof <= size else f"{size} bytes, superblock wants {eof}"

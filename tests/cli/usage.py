@@ -92,11 +92,9 @@ def command_lines(checks):
                          re.search(pattern, result.out) and not result.errors(), result.tail())
         else:
             one_error(checks, what, result, code, pattern)
-    plain, three = h.run(0, ["keys"]), h.run(3, ["--version"])
-    checks.check("every key line of 'keys' is there once", plain.out.count("lora_rank") >= 1)
-    checks.check("--version on 3 ranks is said once",
-                 three.code == 0 and len(three.out.strip().splitlines()) ==
-                 len(h.run(0, ["--version"]).out.strip().splitlines()), three.tail())
+    one_error(checks, "an unknown command on 3 ranks", h.run(3, ["trian"]), 2, r"'trian'")
+    one_error(checks, "a file that is not there on 3 ranks", h.run(3, ["train", "/no/such.yaml"]), 1,
+              r"'/no/such\.yaml'")
 
 
 def mistakes(checks):
