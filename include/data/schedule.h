@@ -4,10 +4,11 @@
  * A step is a list of global_batch consecutive rows of the epoch's
  * permutation; global_batch = per_device_train_batch_size x ranks x
  * gradient_accumulation_steps, or what the user gives outright. The last
- * step of an epoch takes the rows that are left. LLaMA-Factory on several
- * ranks fills the last micro-batches by wrapping to the epoch's start and
- * so trains a few rows twice; we do not: the list must not depend on the number of
- * ranks. On one rank there is no difference.
+ * step of an epoch takes the rows that are left. LLaMA-Factory on W ranks
+ * gives batch i of the permutation to rank i mod W, so its updates hold the
+ * same rows as ours, except that it fills the epoch's last batches by wrapping
+ * to its start and trains those rows twice; we do not, for the list must not
+ * depend on the number of ranks. On one rank there is no difference.
  *
  * Steps count from 0, epochs from 0. Everything follows from (rows, seed,
  * settings), so a resumed run needs the step's number only.

@@ -48,7 +48,7 @@ static void bins_release(struct bins *bins)
 static int32_t longest(struct bins *bins, int32_t length)
 {
     int32_t root = length + 1;
-    int32_t at = length + 1;
+    int32_t at = root;
 
     while (bins->below[root] != root)
         root = bins->below[root];

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "data/prepare.h"
 #include "format/json.h"
+#include "store/h5file.h"
 #include "text/template.h"
 #include "text/tokenizer.h"
 
@@ -377,6 +378,108 @@ static void a_damaged_store_is_made_again(struct dist *dist)
     mpi_test_folder_remove(dist, folder);
 }
 
+/* One sample of three tokens in one row; what is wrong with it is up to the caller. */
+struct made {
+    int64_t offset[2], member, first[2], cutoff_len, max_id;
+    int32_t labelled, ids[3], labels[3];
+};
+
+static int put(struct h5file *file, const struct dist *dist, const char *name, enum h5type type,
+               uint64_t total, const void *data, struct error *err)
+{
+    return h5file_write(file, name, type, total, 0, dist->rank == 0 ? total : 0, data, err);
+}
+
+static int write_made(const struct made *m, const char *path, const struct dist *dist,
+                      struct error *err)
+{
+    const char *key = "00000000000000010000000000000002";
+    const int64_t source = 0;
+    const unsigned char leading = 0;
+    struct h5file *file = NULL;
+    int rc = -1;
+
+    if (h5file_create(&file, dist, path, err) == 0 &&
+        h5file_put_i64(file, "format", PREPARE_FORMAT, err) == 0 &&
+        h5file_put_i64(file, "packing", 0, err) == 0 &&
+        h5file_put_i64(file, "cutoff_len", m->cutoff_len, err) == 0 &&
+        h5file_put_i64(file, "samples", 1, err) == 0 &&
+        h5file_put_i64(file, "skipped", 0, err) == 0 &&
+        h5file_put_i64(file, "dropped", 0, err) == 0 &&
+        h5file_put_i64(file, "at_limit", 0, err) == 0 &&
+        h5file_put_i64(file, "max_id", m->max_id, err) == 0 &&
+        h5file_put_text(file, "key", key, strlen(key), err) == 0 &&
+        h5file_put_text(file, "sets", "[\"train\"]", 9, err) == 0 &&
+        put(file, dist, "offset", H5_INT64, 2, m->offset, err) == 0 &&
+        put(file, dist, "source", H5_INT64, 1, &source, err) == 0 &&
+        put(file, dist, "labelled", H5_INT32, 1, &m->labelled, err) == 0 &&
+        put(file, dist, "leading", H5_UINT8, 1, &leading, err) == 0 &&
+        put(file, dist, "ids", H5_INT32, 3, m->ids, err) == 0 &&
+        put(file, dist, "labels", H5_INT32, 3, m->labels, err) == 0 &&
+        put(file, dist, "set0_first", H5_INT64, 2, m->first, err) == 0 &&
+        put(file, dist, "set0_member", H5_INT64, 1, &m->member, err) == 0)
+        rc = h5file_publish(file, err);
+    h5file_close(file);
+    return rc;
+}
+
+static struct made good_store(void)
+{
+    return (struct made){ .offset = { 0, 3 },
+                          .first = { 0, 1 },
+                          .cutoff_len = 3,
+                          .max_id = 9,
+                          .labelled = 1,
+                          .ids = { 1, 2, 9 },
+                          .labels = { -100, -100, 9 } };
+}
+
+/* Opens and reads what was made: 1 when all is well. */
+static int readable(const struct made *m, const char *path, const struct dist *dist)
+{
+    struct sample_store store;
+    struct error err = { { 0 } };
+    int32_t ids[3], labels[3], bounds[2];
+    int ok;
+
+    if (write_made(m, path, dist, &err) < 0)
+        BUG("%s", err.msg);
+    if (sample_store_open(&store, path, 0, dist, &err) < 0)
+        return 0;
+    ok = sample_store_read(&store, &store.sets[0], 0, ids, labels, bounds, &err) == 0;
+    sample_store_close(&store);
+    return ok;
+}
+
+static void stores_with_wrong_numbers_are_refused(struct dist *dist)
+{
+    struct made bad[8];
+    char folder[64], path[128];
+    int i;
+
+    mpi_test_folder(dist, folder);
+    (void)snprintf(path, sizeof(path), "%s/made.h5", folder);
+    for (i = 0; i < 8; i++)
+        bad[i] = good_store();
+    bad[0].member = 1;
+    bad[1].member = -1;
+    bad[2].offset[1] = 4;
+    bad[3].first[1] = 2;
+    bad[4].cutoff_len = 2;
+    bad[5].labelled = 3;
+    bad[6].max_id = 8;
+    bad[7].labels[1] = -7;
+    for (i = 0; i < 8; i++) {
+        const int ok = readable(&bad[i], path, dist);
+
+        assert_all_ranks(dist, !ok);
+    }
+    bad[0] = good_store();
+    i = readable(&bad[0], path, dist);
+    assert_all_ranks(dist, i);
+    mpi_test_folder_remove(dist, folder);
+}
+
 struct stopper {
     int calls, rank, mine;
 };
@@ -452,6 +555,7 @@ int main(void)
         MPI_TEST(sets_without_a_usable_row_are_refused),
         MPI_TEST(tokenized_path_is_used_only_with_its_key),
         MPI_TEST(a_damaged_store_is_made_again),
+        MPI_TEST(stores_with_wrong_numbers_are_refused),
         MPI_TEST(a_stop_request_on_one_rank_ends_all),
         MPI_TEST(mistakes_are_said_once_by_all),
     };
