@@ -195,9 +195,6 @@ static int open_template(const struct job *job, const struct prepare_params *pre
 
     if (tokenizer_open(tok, job->model_folder, err) < 0)
         return -1;
-    if (tokenizer_size(*tok) > job->model.config.V)
-        return error_set(err, "the tokenizer of '%s' has %d tokens but the model only %d",
-                         job->model_folder, tokenizer_size(*tok), job->model.config.V);
     return template_open(tmpl, &params, *tok, err);
 }
 
@@ -228,6 +225,10 @@ static int open_samples(struct job *job, int dry, struct error *err)
     rc = dist_agree(job->dist, rc, err);
     if (rc == 0)
         rc = prepare_samples(&job->store, &params, &job->prepared, job->dist, err);
+    if (rc == PREPARE_DONE && job->store.max_id >= job->model.config.V)
+        rc = error_set(err,
+                       "the data has token %d but model '%s' only %d: another model's tokenizer?",
+                       job->store.max_id, job->model_folder, job->model.config.V);
     if (rc == PREPARE_DONE)
         report_samples(job);
     template_close(params.template);
