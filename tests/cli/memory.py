@@ -6,8 +6,9 @@
 The forecast per node (all ranks here) against the peak of the ranks' summed
 proportional set size (a page shared by k processes counts 1/k, so mapped
 weights count once), the forecast per rank against the largest rank's resident
-set. Without a file: a tiny model, where libraries outweigh everything and
-the limit is 25 %.
+set. Libraries are shared with other programs that use MPI, so run nothing
+else of that kind. Without a file: a tiny model, where libraries outweigh
+everything; then the limit is 25 % and the node's figures are only printed.
 """
 
 import os
@@ -85,8 +86,12 @@ def main():
         checks.check(f"{ranks} ranks: trains", code == 0)
         for what, got in (("rank", rank), ("node", node)):
             off = said[what] / got - 1 if got else float("inf")
-            checks.check(f"{ranks} ranks: per {what} {said[what] / 2**20:.0f} MiB forecast, "
-                         f"{got / 2**20:.0f} MiB measured, {off:+.1%}", abs(off) <= limit)
+            text = (f"{ranks} ranks: per {what} {said[what] / 2**20:.0f} MiB forecast, "
+                    f"{got / 2**20:.0f} MiB measured, {off:+.1%}")
+            if what == "node" and len(sys.argv) == 1:
+                checks.note(text)
+            else:
+                checks.check(text, abs(off) <= limit)
     return checks.finish()
 
 
