@@ -5,10 +5,9 @@
  */
 #include "format/json.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/number.h"
 
 /* Decodes one character of valid UTF-8; returns its bytes. */
 static size_t decode(const unsigned char *s, size_t len, uint32_t *point)
@@ -95,43 +94,6 @@ void json_dump_string(struct strbuf *out, const char *text, size_t len, int ensu
     strbuf_putc(out, '"');
 }
 
-/* repr(float): the shortest digits that give the same double. */
-static void dump_real(struct strbuf *out, double v)
-{
-    char buf[40], digits[24];
-    int precision, exponent, count = 0;
-    const char *s;
-
-    for (precision = 0; precision < 17; precision++) {
-        (void)snprintf(buf, sizeof(buf), "%.*e", precision, v);
-        if (strtod(buf, NULL) == v)
-            break;
-    }
-    s = strchr(buf, 'e');
-    exponent = s ? (int)strtol(s + 1, NULL, 10) : 0;
-    for (s = buf; *s && *s != 'e'; s++)
-        if (*s >= '0' && *s <= '9' && count < 23)
-            digits[count++] = *s;
-    digits[count] = '\0';
-    if (signbit(v))
-        strbuf_putc(out, '-');
-    if (exponent < -4 || exponent >= 16) {
-        strbuf_putc(out, digits[0]);
-        if (count > 1)
-            strbuf_printf(out, ".%s", digits + 1);
-        strbuf_printf(out, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
-    } else if (exponent < 0) {
-        strbuf_puts(out, "0.");
-        for (precision = -1; precision > exponent; precision--)
-            strbuf_putc(out, '0');
-        strbuf_puts(out, digits);
-    } else {
-        for (precision = 0; precision <= exponent; precision++)
-            strbuf_putc(out, precision < count ? digits[precision] : '0');
-        strbuf_printf(out, ".%s", count > exponent + 1 ? digits + exponent + 1 : "0");
-    }
-}
-
 struct dump {
     struct strbuf *out;
     int ensure_ascii;
@@ -215,7 +177,7 @@ static void dump_value(const struct dump *dump, const json_t *value, int depth)
         strbuf_printf(dump->out, "%lld", (long long)json_integer_value(value));
         break;
     case JSON_REAL:
-        dump_real(dump->out, json_real_value(value));
+        number_add(dump->out, json_real_value(value));
         break;
     case JSON_TRUE:
         strbuf_puts(dump->out, "true");

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "report/number.h"
+#include "base/number.h"
 #include "report/trainer_log.h"
 #include "report_internal.h"
 

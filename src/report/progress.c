@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "report/number.h"
+#include "base/number.h"
 #include "report/trainer_log.h"
 
 #define BAR_MIN 8 // columns; a shorter bar is left out

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "report/number.h"
+#include "base/number.h"
 
 #define LOG_FILE "trainer_log.jsonl"
 #define BEGINS   "{\"current_steps\": "

@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "report/number.h"
+#include "base/number.h"
 #include "report/trainer_log.h"
 #include "report_internal.h"
 

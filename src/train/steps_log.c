@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "report/number.h"
+#include "base/number.h"
 #include "train/train_internal.h"
 
 static const char name[] = "steps.jsonl";

@@ -1,10 +1,10 @@
 /*
- * report/number.h: numbers in JSON as Python's json.dumps writes them.
+ * base/number.h: numbers in JSON as Python's json.dumps writes them.
  *
  * Local; appends to a strbuf, whose failure is checked there.
  */
-#ifndef REPORT_NUMBER_H
-#define REPORT_NUMBER_H
+#ifndef BASE_NUMBER_H
+#define BASE_NUMBER_H
 
 #include "base/strbuf.h"
 

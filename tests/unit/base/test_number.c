@@ -1,5 +1,5 @@
 /*
- * tests of report/number.h, against Python
+ * tests of base/number.h, against Python
  */
 #include <math.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "report/number.h"
+#include "base/number.h"
 
 static void assert_number(struct strbuf *sb, double x, const char *expected)
 {
@@ -22,7 +22,7 @@ static void assert_number(struct strbuf *sb, double x, const char *expected)
 
 static void numbers_are_written_and_rounded_as_by_python(void **state)
 {
-    FILE *file = fopen("tests/golden/report/numbers.txt", "r");
+    FILE *file = fopen("tests/golden/base/numbers.txt", "r");
     struct strbuf sb = { 0 };
     char whole[400], two[400], four[400];
     double x;

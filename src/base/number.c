@@ -1,7 +1,7 @@
 /*
- * report/number.c: Python's forms of numbers.
+ * base/number.c: Python's forms of numbers.
  */
-#include "report/number.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdio.h>
