@@ -22,7 +22,7 @@ static void assert_number(struct strbuf *sb, double x, const char *expected)
 
 static void numbers_are_written_and_rounded_as_by_python(void **state)
 {
-    FILE *file = fopen("tests/golden/base/numbers.txt", "r");
+    FILE *file = fopen("tests/golden/report/numbers.txt", "r");
     struct strbuf sb = { 0 };
     char whole[400], two[400], four[400];
     double x;
