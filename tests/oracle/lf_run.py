@@ -4,7 +4,9 @@
     $ORACLE_PYTHON tests/oracle/lf_run.py FILE.yaml --steps OUT.jsonl [--threads N] [key=value ...]
 
 OUT.jsonl gets one object a logged step: step, loss, grad_norm, learning_rate
-(or eval_loss, for an evaluation), tokens (real ones, without padding, that
+(or eval_loss, for an evaluation); with --exact loss_f64, the loss of that step's own
+float32 logits with the cross-entropy taken in float64, since PyTorch's
+float32 sum over a vocabulary of 49,152 is off by some 1e-5; tokens (real ones, without padding, that
 training has seen) and seconds since it began; a last one of tokens and
 seconds, and train_runtime as the trainer measures it. The adapter is where LLaMA-Factory leaves it: in output_dir.
 """
@@ -22,6 +24,7 @@ def parse():
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--steps", required=True)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--exact", action="store_true", help="take loss_f64 (costs time)")
     return parser.parse_intermixed_args()
 
 
@@ -44,6 +47,7 @@ def make_recorder(path):
             self.began = 0.0
             self.tokens = 0
             self.runtime = None
+            self.exact = 0.0
 
         def on_train_begin(self, args, state, control, **kwargs):
             self.began = time.monotonic()
@@ -53,6 +57,8 @@ def make_recorder(path):
             row = {k: logs[k] for k in keys if k in logs}
             if row:
                 seconds = time.monotonic() - self.began
+                if "loss" in row and self.exact:
+                    row["loss_f64"], self.exact = self.exact, 0.0
                 self.rows.append({"step": state.global_step, **row, "tokens": self.tokens,
                                   "seconds": seconds})
 
@@ -87,6 +93,25 @@ def count_tokens(recorder):
     CustomSeq2SeqTrainer.training_step = counted
 
 
+def take_exact_loss(recorder):
+    """Beside each training loss the same in float64; gradients stay as they are."""
+    import torch
+    from transformers.loss import loss_utils
+
+    own = loss_utils.fixed_cross_entropy
+
+    def both(source, target, num_items_in_batch=None, ignore_index=-100, **kwargs):
+        if num_items_in_batch is not None and torch.is_grad_enabled():
+            keep = target != ignore_index
+            with torch.no_grad():
+                total = torch.nn.functional.cross_entropy(
+                    source[keep].double(), target[keep].to(source.device), reduction="sum")
+            recorder.exact += total.item() / float(num_items_in_batch)
+        return own(source, target, num_items_in_batch, ignore_index, **kwargs)
+
+    loss_utils.fixed_cross_entropy = both
+
+
 def main():
     args = parse()
     prepare_environment(args.threads)
@@ -99,6 +124,8 @@ def main():
     config = OmegaConf.merge(OmegaConf.load(args.yaml), OmegaConf.from_cli(args.overrides))
     recorder = make_recorder(args.steps)
     count_tokens(recorder)
+    if args.exact:
+        take_exact_loss(recorder)
     run_exp(OmegaConf.to_container(config, resolve=True), callbacks=[recorder])
     return 0
 

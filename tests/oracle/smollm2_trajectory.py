@@ -6,7 +6,9 @@
 FOLDER holds the model in float32 (../shared tools make it, or
 configs/demo/gguf_to_hf.py). LLaMA-Factory's run is made once and kept in
 --cache, in the layout of tests/golden/trajectories; tests/cli/trajectory.py's
-comparison and limits are used. RANKS=1,2,3 and PROGRAM or BUILD as there.
+comparison and limits are used, but the loss is held against that of
+LLaMA-Factory's own float32 logits with the cross-entropy taken in float64
+(see lf_run.py); how far its logged loss is from both is printed. RANKS=1,2,3 and PROGRAM or BUILD as there.
 """
 
 import argparse
@@ -76,7 +78,7 @@ def make_start(args, folder):
 
 def reference(args):
     """Folder with run.yaml, steps.jsonl, the final and the first adapter."""
-    key = hashlib.sha256(json.dumps([settings(args, ""), args.lora_rank]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([settings(args, ""), "exact", args.lora_rank]).encode()).hexdigest()[:12]
     folder = os.path.join(os.path.abspath(args.cache), f"smollm2-{key}")
     if os.path.exists(os.path.join(folder, "adapter_model.safetensors")):
         return folder
@@ -90,7 +92,7 @@ def reference(args):
     env = dict(os.environ, HF_DATASETS_CACHE=os.path.join(folder, "datasets"))
     subprocess.run(
         [sys.executable, os.path.join(HERE, "lf_run.py"), os.path.join(folder, "run.yaml"),
-         "--steps", os.path.join(folder, "steps.jsonl"), "--threads", str(args.threads),
+         "--steps", os.path.join(folder, "steps.jsonl"), "--threads", str(args.threads), "--exact",
          f"output_dir={out}"], check=True, env=env, stdout=sys.stderr)
     shutil.move(os.path.join(out, "adapter_model.safetensors"), folder)
     shutil.rmtree(out)
