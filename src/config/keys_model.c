@@ -10,7 +10,9 @@ static const struct config_key rows[] = {
           "folder of the base model, or a hub name that is in the local hub cache; required"),
     WORKS(adapter_name_or_path, LIST, "null", "PEFT adapter to go on training from"),
     WORKS(adapter_folder, TEXT, "null", "subfolder of adapter_name_or_path that holds the adapter"),
-    WORKS(cache_dir, TEXT, "null", "hub cache to look the model up in, in place of HF_HOME's; also where prepared samples are kept (default: output_dir)"),
+    WORKS(cache_dir, TEXT, "null",
+          "hub cache to look the model up in, in place of HF_HOME's; also where prepared samples "
+          "are kept (default: output_dir)"),
     WORKS(model_revision, TEXT, "main", "branch, tag or commit of a model in the hub cache"),
     WORKS(split_special_tokens, BOOL, "false",
           "encode the text of special tokens in the data as ordinary text", .flags = KEY_RESULT),

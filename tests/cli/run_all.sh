@@ -4,7 +4,7 @@
 # and ends with 'N passed, N failed' over all. BUILD, PROGRAM and the drivers' own variables as in harness.py.
 # VERBOSE=1 prints every check. Fewer rank counts and kills by default than the drivers have by themselves.
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 export KILLS="${KILLS:-4}"
 drivers=("$@")
 [ $# -gt 0 ] || drivers=(usage bad_inputs trajectory same_bits signals damage resume memory)
