@@ -30,6 +30,18 @@ static void restart_with_better_kernel(char **argv)
     (void)execv("/proc/self/exe", argv); // on failure go on with the slow kernel
 }
 
+/* The rank that the launcher gave this process, before MPI is started; 0 without a launcher. */
+static long launcher_rank(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
+                                         "SLURM_PROCID" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (getenv(names[i]))
+            return strtol(getenv(names[i]), NULL, 10);
+    return 0;
+}
+
 static int print_text(void (*print)(struct strbuf *))
 {
     struct strbuf text = { 0 };
@@ -120,7 +132,8 @@ int main(int argc, char **argv)
     struct error err;
 
     if (options_parse(&options, argc, argv, &err) < 0) {
-        (void)fprintf(stderr, "error: %s\n", err.msg);
+        if (launcher_rank() == 0)
+            (void)fprintf(stderr, "error: %s\n", err.msg);
         return EXIT_USAGE;
     }
     switch (options.command) {
