@@ -132,8 +132,9 @@ int main(int argc, char **argv)
     struct error err;
 
     if (options_parse(&options, argc, argv, &err) < 0) {
-        if (launcher_rank() == 0)
-            (void)fprintf(stderr, "error: %s\n", err.msg);
+        if (launcher_rank() != 0)
+            return EXIT_OK; // rank 0 speaks for all; a failure here would end it before it could
+        (void)fprintf(stderr, "error: %s\n", err.msg);
         return EXIT_USAGE;
     }
     switch (options.command) {
