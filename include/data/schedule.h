@@ -78,4 +78,23 @@ double schedule_row_cost(const struct schedule_cost *cost, int64_t tokens, doubl
  */
 void schedule_cut(size_t *bounds, int size, const double *cost, size_t count);
 
+/* Scratch of schedule_deal(). */
+struct schedule_item {
+    double cost;
+    size_t index;
+};
+
+/*
+ * Deals count items to size ranks: the dearest first, each to the rank that
+ * has the least so far (the lowest of equals). owner[i] is item i's rank; the
+ * largest share is at most 4/3 of the best possible one (Graham 1969). Sums
+ * are exact, so a step's rows need not lie side by side.
+ *
+ *   owner [count] out; items [count], load [size]: scratch; cost[i] >= 0
+ *
+ * Returns the largest share. Allocates nothing.
+ */
+double schedule_deal(int *owner, int size, const double *cost, size_t count,
+                     struct schedule_item *items, double *load);
+
 #endif

@@ -147,3 +147,35 @@ void schedule_cut(size_t *bounds, int size, const double *cost, size_t count)
         bounds[r + 1] = at;
     }
 }
+
+/* The dearest first; of equals the first. */
+static int compare_items(const void *a, const void *b)
+{
+    const struct schedule_item *x = a, *y = b;
+
+    if (x->cost != y->cost)
+        return x->cost > y->cost ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+double schedule_deal(int *owner, int size, const double *cost, size_t count,
+                     struct schedule_item *items, double *load)
+{
+    double largest = 0.0;
+
+    for (size_t i = 0; i < count; i++)
+        items[i] = (struct schedule_item){ cost[i], i };
+    for (int r = 0; r < size; r++)
+        load[r] = 0.0;
+    qsort(items, count, sizeof(*items), compare_items);
+    for (size_t i = 0; i < count; i++) {
+        int least = 0;
+
+        for (int r = 1; r < size; r++)
+            least = load[r] < load[least] ? r : least;
+        owner[items[i].index] = least;
+        load[least] += items[i].cost;
+        largest = load[least] > largest ? load[least] : largest;
+    }
+    return largest;
+}

@@ -59,12 +59,36 @@ static int leaves_together(const struct job *job, struct error *err)
     return same;
 }
 
-struct schedule_cost plan_row_cost(const struct model *model)
+void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks)
 {
-    const struct model_config *c = &model->config;
+    deal->owner = arena_take(arena, rows, sizeof(*deal->owner));
+    deal->cost = arena_take(arena, rows, sizeof(*deal->cost));
+    deal->items = arena_take(arena, rows, sizeof(*deal->items));
+    deal->load = arena_take(arena, (size_t)ranks, sizeof(*deal->load));
+}
 
-    return (struct schedule_cost){ .per_token = 4.0 * model_layer_parameters(model),
-                                   .per_pair = 6.0 * c->L * c->H * c->D };
+void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
+               const int64_t *rows, size_t count)
+{
+    const struct model_config *c = &job->model.config;
+    struct schedule_cost unit = { .per_token = 4.0 * model_layer_parameters(&job->model),
+                                  .per_pair = 6.0 * c->L * c->H * c->D };
+    double sum = 0.0;
+
+    *size = (struct step_size){ 0 };
+    for (size_t i = 0; i < count; i++) {
+        double sq = sample_store_squares(&job->store, job->train, (size_t)rows[i]);
+
+        deal->cost[i] = schedule_row_cost(&unit, job->train->length[rows[i]], sq) +
+                        4.0 * c->V * c->C * job->train->labelled[rows[i]];
+        sum += deal->cost[i];
+        size->tokens += job->train->length[rows[i]];
+        size->labelled += job->train->labelled[rows[i]];
+        size->squares += sq;
+    }
+    size->imbalance =
+        schedule_deal(deal->owner, job->dist->size, deal->cost, count, deal->items, deal->load) *
+        job->dist->size / sum;
 }
 
 static void grow(int *max, int value)
@@ -72,74 +96,66 @@ static void grow(int *max, int value)
     *max = value > *max ? value : *max;
 }
 
-/* Follows the grouping of a run of rows into passes: those of a list, or first, first + 1, ... */
-static void walk_rows(struct plan *plan, const struct sample_set *set, const int64_t *rows,
-                      size_t first, size_t count)
+/* A pass being filled on paper. */
+struct walk {
+    int N, leaves, labelled;
+};
+
+static void walk_row(struct plan *plan, struct walk *walk, const struct sample_set *set, size_t row)
 {
-    int N = 0, leaves = 0, labelled = 0;
+    int T = set->length[row];
 
-    for (size_t i = 0; i < count; i++) {
-        size_t row = rows ? (size_t)rows[i] : first + i;
-        int T = set->length[row];
-
-        if (N > 0 && (!plan->together || N + T > plan->token_budget))
-            N = leaves = labelled = 0;
-        N += T;
-        leaves++;
-        labelled += set->labelled[row];
-        grow(&plan->shape.N, N);
-        grow(&plan->shape.n_leaves, leaves);
-        grow(&plan->shape.labelled, labelled);
-        grow(&plan->shape.longest, T);
-    }
+    if (walk->N > 0 && (!plan->together || walk->N + T > plan->token_budget))
+        *walk = (struct walk){ 0 };
+    walk->N += T;
+    walk->leaves++;
+    walk->labelled += set->labelled[row];
+    grow(&plan->shape.N, walk->N);
+    grow(&plan->shape.n_leaves, walk->leaves);
+    grow(&plan->shape.labelled, walk->labelled);
+    grow(&plan->shape.longest, T);
 }
 
 /* One step: its work, and the passes of each rank. */
-static void walk_step(struct job *job, const int64_t *rows, size_t count, double *cost,
-                      size_t *bound)
+static void walk_step(struct job *job, struct deal *deal, const int64_t *rows, size_t count)
 {
     struct plan *plan = &job->plan;
-    const struct sample_set *set = job->train;
-    struct schedule_cost row_cost = plan_row_cost(&job->model);
-    double tokens = 0.0, labelled = 0.0, squares = 0.0;
+    struct step_size size;
 
     grow(&plan->leaves_max, (int)count);
-    for (size_t i = 0; i < count; i++) {
-        double sq = sample_store_squares(&job->store, set, (size_t)rows[i]);
+    deal_rows(deal, &size, job, rows, count);
+    plan->tokens += size.tokens;
+    plan->labelled += size.labelled;
+    plan->flops += model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
+    plan->imbalance += size.imbalance;
+    for (int r = 0; r < job->dist->size; r++) {
+        struct walk walk = { 0 };
 
-        cost[i] = schedule_row_cost(&row_cost, set->length[rows[i]], sq);
-        tokens += set->length[rows[i]];
-        labelled += set->labelled[rows[i]];
-        squares += sq;
+        for (size_t i = 0; i < count; i++)
+            if (deal->owner[i] == r)
+                walk_row(plan, &walk, job->train, (size_t)rows[i]);
     }
-    plan->tokens += tokens;
-    plan->labelled += labelled;
-    plan->flops += model_flops(&job->model, tokens, labelled, squares, 1);
-    schedule_cut(bound, job->dist->size, cost, count);
-    for (int r = 0; r < job->dist->size; r++)
-        walk_rows(plan, set, rows + bound[r], 0, bound[r + 1] - bound[r]);
 }
 
 static int walk_schedule(struct job *job, struct error *err)
 {
     size_t batch = (size_t)job->plan.global_batch;
     size_t most = batch < job->train->count ? batch : job->train->count;
-    double *cost = mem_alloc(most, sizeof(*cost), err);
-    size_t *bound = mem_alloc((size_t)job->dist->size + 1, sizeof(*bound), err);
+    struct arena arena = { 0 };
+    struct deal deal;
     const int64_t *rows;
     size_t count;
-    int rc = -1;
 
-    if (cost && bound) {
-        for (int64_t s = 0; s < job->schedule.total_steps; s++) {
-            schedule_step(&job->schedule, s, &rows, &count, NULL);
-            walk_step(job, rows, count, cost, bound);
-        }
-        rc = 0;
+    deal_place(&deal, &arena, most, job->dist->size);
+    if (arena_open(&arena, arena.peak, err) < 0)
+        return -1;
+    deal_place(&deal, &arena, most, job->dist->size);
+    for (int64_t s = 0; s < job->schedule.total_steps; s++) {
+        schedule_step(&job->schedule, s, &rows, &count, NULL);
+        walk_step(job, &deal, rows, count);
     }
-    free(cost);
-    free(bound);
-    return rc;
+    arena_close(&arena);
+    return 0;
 }
 
 static int walk_evaluation(struct job *job, const struct sample_set *set, struct error *err)
@@ -147,8 +163,12 @@ static int walk_evaluation(struct job *job, const struct sample_set *set, struct
     size_t *bound = mem_alloc((size_t)job->dist->size + 1, sizeof(*bound), err);
     int rc = bound ? evaluate_cut(bound, set, job->dist->size, err) : -1;
 
-    for (int r = 0; rc == 0 && r < job->dist->size; r++)
-        walk_rows(&job->plan, set, NULL, bound[r], bound[r + 1] - bound[r]);
+    for (int r = 0; rc == 0 && r < job->dist->size; r++) {
+        struct walk walk = { 0 };
+
+        for (size_t row = bound[r]; row < bound[r + 1]; row++)
+            walk_row(&job->plan, &walk, set, row);
+    }
     free(bound);
     return rc;
 }
@@ -284,8 +304,9 @@ void plan_print(const struct job *job)
     else if (job->train)
         (void)printf("warmup           %lld steps\n"
                      "tokens           %.0f, of them labelled %.0f\n"
-                     "operations       %.3g\n",
-                     (long long)plan->warmup_steps, plan->tokens, plan->labelled, plan->flops);
+                     "operations       %.3g, the slowest rank %.1f %% above the mean\n",
+                     (long long)plan->warmup_steps, plan->tokens, plan->labelled, plan->flops,
+                     100.0 * (plan->imbalance / (double)job->schedule.total_steps - 1.0));
     (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
                  plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");
     (void)printf("activations      kept for %d of %d layers, computed again for the others\n",

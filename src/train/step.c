@@ -50,14 +50,16 @@ static void run_pass(struct job *job, struct accumulator *acc, int64_t *meter)
     batch_reset(batch);
 }
 
-/* My part of the step's rows: [from, to) of the global list. */
-static int run_rows(struct job *job, const int64_t *rows, size_t from, size_t to,
-                    struct accumulator *acc, int64_t *meter, struct error *err)
+/* My part of the step's rows. */
+static int run_rows(struct job *job, const int64_t *rows, size_t count, struct accumulator *acc,
+                    int64_t *meter, struct error *err)
 {
     batch_reset(job->batch);
-    for (size_t i = from; i < to; i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t row = (size_t)rows[i];
 
+        if (job->deal.owner[i] != job->dist->rank)
+            continue;
         if (!batch_has_room(job->batch, &job->plan, job->train->length[row]))
             run_pass(job, acc, meter);
         if (batch_add(job->batch, &job->store, job->train, row, (uint32_t)i, err) < 0)
@@ -67,23 +69,6 @@ static int run_rows(struct job *job, const int64_t *rows, size_t from, size_t to
     return 0;
 }
 
-static double cost_rows(struct job *job, const int64_t *rows, size_t count)
-{
-    struct schedule_cost unit = plan_row_cost(&job->model);
-    double tokens = 0.0, labelled = 0.0, squares = 0.0;
-
-    for (size_t i = 0; i < count; i++) {
-        double sq = sample_store_squares(&job->store, job->train, (size_t)rows[i]);
-
-        job->row_cost[i] = schedule_row_cost(&unit, job->train->length[rows[i]], sq);
-        tokens += job->train->length[rows[i]];
-        labelled += job->train->labelled[rows[i]];
-        squares += sq;
-    }
-    schedule_cut(job->row_bound, job->dist->size, job->row_cost, count);
-    return model_flops(&job->model, tokens, labelled, squares, 1);
-}
-
 /* Gradients of the step summed over all leaves, with this scale. -1: reading failed (agreed). */
 static int gradients(struct job *job, const int64_t *rows, size_t count, int bits,
                      struct error *err)
@@ -91,10 +76,10 @@ static int gradients(struct job *job, const int64_t *rows, size_t count, int bit
     size_t P = job->adapter.param_count;
     struct accumulator acc = { .sum = job->sum, .bits = bits, .leaves = (int64_t)count };
     int64_t *meter = job->sum + P;
-    int rank = job->dist->rank, rc;
+    int rc;
 
     memset(job->sum, 0, (P + METER_COUNT) * sizeof(*job->sum));
-    rc = run_rows(job, rows, job->row_bound[rank], job->row_bound[rank + 1], &acc, meter, err);
+    rc = run_rows(job, rows, count, &acc, meter, err);
     meter[METER_BAD] = acc.bad;
     meter[METER_FAILED] = rc < 0;
     meter[METER_STOP] = signal_stop_requested() != 0;
@@ -119,13 +104,15 @@ static void apply(struct job *job, int bits, double labelled)
 int step_run(struct job *job, int *stop, struct error *err)
 {
     const int64_t *meter = job->sum + job->adapter.param_count;
+    struct step_size size;
     const int64_t *rows;
     size_t count;
     double flops, labelled;
     int bits = EXACT_SUM_BITS;
 
     schedule_step(&job->schedule, job->step, &rows, &count, NULL);
-    flops = cost_rows(job, rows, count);
+    deal_rows(&job->deal, &size, job, rows, count);
+    flops = model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
     for (;; bits -= BITS_STEP) {
         if (gradients(job, rows, count, bits, err) < 0)
             return -1;

@@ -31,6 +31,7 @@ struct plan {
     int leaves_max;          // rows of the largest step: bounds the exact sums
     double tokens, labelled; // of the whole run
     double flops;            // of the whole run
+    double imbalance;        // sum over the steps of largest share over mean
     size_t work_bytes, state_bytes, weight_bytes, base_bytes;
 };
 
@@ -43,6 +44,13 @@ enum meter {
     METER_FAILED,
     METER_STOP,
     METER_COUNT
+};
+
+/* Who computes which row of a step, and room to find out. */
+struct deal {
+    int *owner;                  // [rows] rank
+    double *cost, *load;         // [rows], [ranks]
+    struct schedule_item *items; // [rows]
 };
 
 /* What goes on exactly through an interruption, besides adapter and moments. */
@@ -77,8 +85,8 @@ struct job {
     float *exp_avg, *exp_avg_sq, *grad; // [param_count]
     int64_t *sum;                       // [param_count + METER_COUNT]
     struct batch *batch;
-    double *row_cost;  // [leaves_max]
-    size_t *row_bound; // [ranks + 1]
+    struct deal deal;  // of the step in hand
+    size_t *row_bound; // [ranks + 1] of an evaluation
 
     int64_t step; // done
     struct meters meters;
@@ -106,7 +114,18 @@ void job_close(struct job *job);
 /* global_batch: 0 takes the configuration's. */
 int plan_make(struct job *job, int64_t global_batch, struct error *err);
 void plan_print(const struct job *job);
-struct schedule_cost plan_row_cost(const struct model *model);
+
+/* What the rows of a step come to. */
+struct step_size {
+    double tokens, labelled, squares;
+    double imbalance; // largest share over the mean
+};
+
+void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks);
+
+/* Deals a step's rows to the ranks by cost. Local; the same on all ranks. */
+void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
+               const int64_t *rows, size_t count);
 
 /* --- batch.c: rows to passes. --- */
 
