@@ -49,7 +49,7 @@ export I_MPI_CC := $(CC)
 
 CSTD     := -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-            -Wcast-qual -Wwrite-strings -Wvla -Wno-unknown-pragmas
+            -Wcast-qual -Wwrite-strings -Wvla -Wno-unknown-pragmas -Wno-pass-failed
 OPT      ?= -O2 -g
 
 # ---- what the build takes -------------------------------------------------
