@@ -4,7 +4,7 @@
 #   make check              build and pass all tests (installs nothing)
 #   make lint               form, layers, banned calls, static analysis
 #   make fuzz               explore each reader of outside bytes, FUZZ_SECONDS each (clang)
-#   make bench              tests/bench
+#   make bench              the programs of tests/bench
 #   make install PREFIX=    program and man page (DESTDIR= is put before it)
 #   make config-summary     what this build takes, and from where
 #   make clean
@@ -171,6 +171,7 @@ UNIT_SRC := $(foreach l,$(LAYERS),$(wildcard tests/unit/$(l)/test_*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
 MPI_SRC  := $(wildcard tests/mpi/test_*.c)
 MPI_BIN  := $(MPI_SRC:tests/mpi/%.c=$(BUILD)/tests/mpi/%)
+BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 REPLAY_BIN := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/tests/fuzz/replay_%)
 FLAGS    := $(BUILD)/flags.txt
@@ -250,8 +251,9 @@ lint:
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/explore.sh
 
-bench: all
-	@for b in tests/bench/*/run.sh; do echo "== $$b"; BUILD=$(BUILD) $$b || exit 1; done
+bench: all $(BENCH_BIN)
+	@echo 'built: $(BENCH_BIN)'
+	@echo 'They and tests/bench/*.py want a model folder; their first lines say how they are run.'
 
 config-summary:
 	$(info $(SUMMARY))
@@ -269,4 +271,4 @@ install: $(BUILD)/lowrank docs/lowrank.1
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(MPI_BIN:=.d) $(REPLAY_BIN:=.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(MPI_BIN:=.d) $(REPLAY_BIN:=.d) $(BENCH_BIN:=.d)

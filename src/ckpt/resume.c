@@ -97,8 +97,9 @@ static int list_paths(const char *output_dir, struct strbuf *paths, struct error
     struct candidates list = { 0 };
     int rc = -1;
 
-    if (ckpt_clean(output_dir, err) < 0 || add_rolling(&list, output_dir, err) < 0 ||
-        add_folders(&list, output_dir, err) < 0)
+    if (ckpt_clean(output_dir, err) < 0) // left-overs are in nobody's way
+        log_warn("%s; going on without that", err->msg);
+    if (add_rolling(&list, output_dir, err) < 0 || add_folders(&list, output_dir, err) < 0)
         goto out;
     if (list.count > 0)
         qsort(list.items, list.count, sizeof(*list.items), newest_first);

@@ -148,8 +148,10 @@ static int64_t resumed_step(const struct dist *dist, struct run *run, const char
     struct error err = { "" };
     int64_t step = -1;
 
-    if (ckpt_resume_open(&resume, dist, dir, &key, &err) < 0)
+    if (ckpt_resume_open(&resume, dist, dir, &key, &err) < 0) {
+        (void)fprintf(stderr, "cannot resume: %s\n", err.msg);
         return -4;
+    }
     if (resume.found == CKPT_OTHER_RUN)
         step = -2;
     if (resume.found == CKPT_FOUND)
