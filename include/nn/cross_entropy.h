@@ -18,14 +18,14 @@
  *   h        [M,C]
  *   w        [V,C]  f32, bf16 or f16
  *   targets  [M]    in 0 .. V-1
- *   scratch  cross_entropy_rows(V) x V numbers; the [M,V] matrix is never made
+ *   scratch  cross_entropy_rows(M, V) x V numbers
  *
  * Local; cannot fail; allocates nothing.
  */
 void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h, const void *w,
                    enum dtype dtype, const int32_t *targets, int M, int C, int V, float *scratch);
 
-/* Rows computed together: as many as fit 32 MiB of logits, 64 to 512. */
-int cross_entropy_rows(int V);
+/* How many of M rows are computed together: as many as fit 128 MiB of logits, 64 to 512. */
+int cross_entropy_rows(int M, int V);
 
 #endif

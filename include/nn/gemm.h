@@ -8,15 +8,23 @@
 #include "tensor/dtype.h"
 
 /*
- * C = alpha op(A) op(B) + beta C
+ * C = alpha (op(A) op(B) + U op(V)) + beta C
  *
  *   op(A)  [M,K]  a is [M,lda], or [K,lda] when trans_a
  *   op(B)  [K,N]  b is [K,ldb], or [N,ldb] when trans_b; f32, bf16 or f16
+ *   U      [M,R]  u is [M,ldu]
+ *   op(V)  [R,N]  v is [R,ldv], or [N,ldv] when trans_b
  *   C      [M,N]  c is [M,ldc]; not read when beta is 0
  *
- * Leading dimensions are in numbers. C must not overlap A or B. The
+ * U op(V) is the low-rank term, an adapter's product beside that of the frozen
+ * weight: up to rank GEMM_LOW_RANK it rides on the same tiles and C is written
+ * once. R 0: no such term.
+ *
+ * Leading dimensions are in numbers. C must not overlap the others. The
  * longer side is divided over the threads.  Local; cannot fail; allocates nothing.
  */
+enum { GEMM_LOW_RANK = 64 };
+
 struct gemm_call {
     int trans_a, trans_b, M, N, K;
     float alpha, beta;
@@ -25,6 +33,9 @@ struct gemm_call {
     enum dtype b_dtype;
     float *c;
     size_t lda, ldb, ldc;
+    int R;
+    const float *u, *v;
+    size_t ldu, ldv;
 };
 
 void gemm(const struct nn *nn, const struct gemm_call *call);

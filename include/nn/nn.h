@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 
 enum gemm_backend { GEMM_AUTO, GEMM_NATIVE, GEMM_OPENBLAS, GEMM_ONEDNN, GEMM_BACKEND_COUNT };
@@ -27,7 +28,8 @@ struct nn {
     const struct nn_kernels *kernels;
     enum gemm_backend backend; // never GEMM_AUTO once open
     int threads;
-    float *scratch;        // one part per thread
+    struct arena arena;
+    float *scratch;        // one part per thread, each at the start of a cache line
     size_t scratch_stride; // floats of one part
 };
 

@@ -32,59 +32,60 @@ static void drop_leaves(const struct run *run, int linear, float *y, const float
     }
 }
 
+/* xa [N,R] = s dropout(x) A^T. */
+static void adapter_down(const struct run *run, const struct lora_module *m, float *xa,
+                         const float *x)
+{
+    const struct adapter *adapter = run->model->adapter;
+
+    if (drops(run)) {
+        drop_leaves(run, m->linear, run->work->dropped, x, m->C, 0);
+        x = run->work->dropped;
+    }
+    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
+                                       .M = run->pass->N,
+                                       .N = adapter->R,
+                                       .K = m->C,
+                                       .alpha = adapter->scale,
+                                       .a = x,
+                                       .b = adapter->params + m->a_offset,
+                                       .c = xa,
+                                       .lda = (size_t)m->C,
+                                       .ldb = (size_t)m->C,
+                                       .ldc = (size_t)adapter->R });
+}
+
 void linear_forward(const struct run *run, const struct model_linear *lin, float *y, float *xa,
                     const float *x)
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
-    int N = run->pass->N;
+    struct gemm_call call = { .trans_b = 1,
+                              .M = run->pass->N,
+                              .N = lin->O,
+                              .K = lin->C,
+                              .alpha = 1.0f,
+                              .a = x,
+                              .b = lin->w,
+                              .b_dtype = lin->dtype,
+                              .c = y,
+                              .lda = (size_t)lin->C,
+                              .ldb = (size_t)lin->C,
+                              .ldc = (size_t)lin->O };
 
-    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
-                                       .M = N,
-                                       .N = lin->O,
-                                       .K = lin->C,
-                                       .alpha = 1.0f,
-                                       .a = x,
-                                       .b = lin->w,
-                                       .b_dtype = lin->dtype,
-                                       .c = y,
-                                       .lda = (size_t)lin->C,
-                                       .ldb = (size_t)lin->C,
-                                       .ldc = (size_t)lin->O });
-    if (lin->bias)
-        bias_forward(run->nn, y, lin->bias, N, lin->O);
-    if (!m)
-        return;
-    if (drops(run)) {
-        drop_leaves(run, m->linear, run->work->dropped, x, lin->C, 0);
-        x = run->work->dropped;
+    if (m) {
+        adapter_down(run, m, xa, x);
+        call.R = adapter->R;
+        call.u = xa;
+        call.v = adapter->params + m->b_offset;
+        call.ldu = call.ldv = (size_t)adapter->R;
     }
-    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
-                                       .M = N,
-                                       .N = adapter->R,
-                                       .K = lin->C,
-                                       .alpha = 1.0f,
-                                       .a = x,
-                                       .b = adapter->params + m->a_offset,
-                                       .c = xa,
-                                       .lda = (size_t)lin->C,
-                                       .ldb = (size_t)lin->C,
-                                       .ldc = (size_t)adapter->R });
-    gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
-                                       .M = N,
-                                       .N = lin->O,
-                                       .K = adapter->R,
-                                       .alpha = adapter->scale,
-                                       .beta = 1.0f,
-                                       .a = xa,
-                                       .b = adapter->params + m->b_offset,
-                                       .c = y,
-                                       .lda = (size_t)adapter->R,
-                                       .ldb = (size_t)adapter->R,
-                                       .ldc = (size_t)lin->O });
+    gemm(run->nn, &call);
+    if (lin->bias)
+        bias_forward(run->nn, y, lin->bias, call.M, lin->O);
 }
 
-/* One leaf: dA [R,C] = dxa^T x, dB [O,R] = (s xa^T dy)^T. */
+/* One leaf: dA [R,C] = dxa^T x, dB [O,R] = (xa^T dy)^T. */
 static void leaf_gradients(const struct run *run, const struct lora_module *m, int from, int T,
                            const float *dy, const float *x, const float *xa)
 {
@@ -107,7 +108,7 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
                                        .M = R,
                                        .N = m->O,
                                        .K = T,
-                                       .alpha = run->model->adapter->scale,
+                                       .alpha = 1.0f,
                                        .a = xa + (size_t)from * R,
                                        .b = dy + (size_t)from * m->O,
                                        .c = work->leaf_bt,
@@ -120,33 +121,12 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
     run->sink->add(run->sink->context, m->b_offset, work->leaf_b, (size_t)R * m->O);
 }
 
-/* dx += dropout(dxa A). */
-static void adapter_input_gradient(const struct run *run, const struct lora_module *m, float *dx)
-{
-    const struct adapter *adapter = run->model->adapter;
-    int masked = drops(run);
-
-    gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
-                                       .N = m->C,
-                                       .K = adapter->R,
-                                       .alpha = 1.0f,
-                                       .beta = masked ? 0.0f : 1.0f,
-                                       .a = run->work->dxa,
-                                       .b = adapter->params + m->a_offset,
-                                       .c = masked ? run->work->dropped : dx,
-                                       .lda = (size_t)adapter->R,
-                                       .ldb = (size_t)m->C,
-                                       .ldc = (size_t)m->C });
-    if (masked)
-        drop_leaves(run, m->linear, dx, run->work->dropped, m->C, 1);
-}
-
-static void adapter_backward(const struct run *run, const struct lora_module *m, float *dx,
-                             const float *dy, const float *x, const float *xa)
+/* dxa [N,R] = s dy B, then the adapter's own gradients leaf by leaf. */
+static void adapter_backward(const struct run *run, const struct lora_module *m, const float *dy,
+                             const float *x, const float *xa)
 {
     const struct adapter *adapter = run->model->adapter;
     const struct model_pass *pass = run->pass;
-    const float *input = x;
 
     gemm(run->nn, &(struct gemm_call){ .M = pass->N,
                                        .N = adapter->R,
@@ -160,33 +140,60 @@ static void adapter_backward(const struct run *run, const struct lora_module *m,
                                        .ldc = (size_t)adapter->R });
     if (drops(run)) {
         drop_leaves(run, m->linear, run->work->dropped, x, m->C, 0);
-        input = run->work->dropped;
+        x = run->work->dropped;
     }
     for (int i = 0; i < pass->n_leaves; i++)
-        leaf_gradients(run, m, pass->leaves[i], pass->leaves[i + 1] - pass->leaves[i], dy, input,
-                       xa);
-    if (dx)
-        adapter_input_gradient(run, m, dx);
+        leaf_gradients(run, m, pass->leaves[i], pass->leaves[i + 1] - pass->leaves[i], dy, x, xa);
+}
+
+/* dx += dropout(dxa A): behind a mask the adapter's part cannot ride on the frozen weight's product. */
+static void masked_input_gradient(const struct run *run, const struct lora_module *m, float *dx)
+{
+    const struct adapter *adapter = run->model->adapter;
+
+    gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
+                                       .N = m->C,
+                                       .K = adapter->R,
+                                       .alpha = 1.0f,
+                                       .a = run->work->dxa,
+                                       .b = adapter->params + m->a_offset,
+                                       .c = run->work->dropped,
+                                       .lda = (size_t)adapter->R,
+                                       .ldb = (size_t)m->C,
+                                       .ldc = (size_t)m->C });
+    drop_leaves(run, m->linear, dx, run->work->dropped, m->C, 1);
 }
 
 void linear_backward(const struct run *run, const struct model_linear *lin, float *dx, int add,
                      const float *dy, const float *x, const float *xa)
 {
     const struct lora_module *m = module_of(run, lin);
+    const struct adapter *adapter = run->model->adapter;
+    struct gemm_call call = { .M = run->pass->N,
+                              .N = lin->C,
+                              .K = lin->O,
+                              .alpha = 1.0f,
+                              .beta = add ? 1.0f : 0.0f,
+                              .a = dy,
+                              .b = lin->w,
+                              .b_dtype = lin->dtype,
+                              .c = dx,
+                              .lda = (size_t)lin->O,
+                              .ldb = (size_t)lin->C,
+                              .ldc = (size_t)lin->C };
 
-    if (dx)
-        gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
-                                           .N = lin->C,
-                                           .K = lin->O,
-                                           .alpha = 1.0f,
-                                           .beta = add ? 1.0f : 0.0f,
-                                           .a = dy,
-                                           .b = lin->w,
-                                           .b_dtype = lin->dtype,
-                                           .c = dx,
-                                           .lda = (size_t)lin->O,
-                                           .ldb = (size_t)lin->C,
-                                           .ldc = (size_t)lin->C });
     if (m)
-        adapter_backward(run, m, dx, dy, x, xa);
+        adapter_backward(run, m, dy, x, xa);
+    if (!dx)
+        return;
+    if (m && !drops(run)) {
+        call.R = adapter->R;
+        call.u = run->work->dxa;
+        call.v = adapter->params + m->a_offset;
+        call.ldu = (size_t)adapter->R;
+        call.ldv = (size_t)lin->C;
+    }
+    gemm(run->nn, &call);
+    if (m && drops(run))
+        masked_input_gradient(run, m, dx);
 }

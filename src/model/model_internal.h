@@ -30,7 +30,7 @@ void layer_norm_in(const struct run *run, int l, float *h);
 void layer_norm_mid(const struct run *run, int l, float *h);
 
 /*
- * y = W x + bias + s B A dropout(x); xa [N,R] = dropout(x) A^T is kept.
+ * y = W x + bias + B xa, where xa [N,R] = s dropout(x) A^T is kept.
  *   y [N,O] out   x [N,C]
  */
 void linear_forward(const struct run *run, const struct model_linear *lin, float *y, float *xa,

@@ -84,7 +84,7 @@ static void place_loss(struct model_work *work, struct arena *arena, const struc
     work->loss = arena_take(arena, M, sizeof(*work->loss));
     work->loss_row = arena_take(arena, M, sizeof(*work->loss_row));
     work->loss_target = arena_take(arena, M, sizeof(*work->loss_target));
-    work->logits = floats(arena, (size_t)cross_entropy_rows(c->V), (size_t)c->V);
+    work->logits = floats(arena, (size_t)cross_entropy_rows((int)M, c->V), (size_t)c->V);
 }
 
 static size_t larger(size_t a, size_t b)

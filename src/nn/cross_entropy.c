@@ -5,17 +5,22 @@
 
 #include "nn/nn_internal.h"
 
-int cross_entropy_rows(int V)
-{
-    int rows = (32 << 20) / ((int)sizeof(float) * (V < 1 ? 1 : V > (1 << 22) ? 1 << 22 : V));
+enum {
+    LOGITS_BYTES = 128 << 20
+}; // each block of rows packs the whole head twice: few rows are dear
 
-    return rows < 64 ? 64 : rows > 512 ? 512 : rows;
+int cross_entropy_rows(int M, int V)
+{
+    int rows = LOGITS_BYTES / ((int)sizeof(float) * (V < 1 ? 1 : V > (1 << 22) ? 1 << 22 : V));
+
+    rows = rows < 64 ? 64 : rows > 512 ? 512 : rows;
+    return M < rows ? M : rows;
 }
 
 void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h, const void *w,
                    enum dtype dtype, const int32_t *targets, int M, int C, int V, float *scratch)
 {
-    int step = cross_entropy_rows(V);
+    int step = cross_entropy_rows(M, V);
 
     for (int i0 = 0; i0 < M; i0 += step) {
         int m = M - i0 < step ? M - i0 : step;

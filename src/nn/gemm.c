@@ -147,12 +147,36 @@ static int is_native(const struct nn *nn, const struct gemm_call *g)
     return nn->backend == GEMM_NATIVE || g->M <= SKINNY || g->N <= SKINNY || g->K <= SKINNY;
 }
 
+/* The two terms one after the other. */
+static void product_then_low_rank(const struct nn *nn, const struct gemm_call *g, int thread)
+{
+    struct gemm_call first = *g;
+    struct gemm_call second = *g;
+
+    first.R = 0;
+    second.trans_a = 0;
+    second.K = g->R;
+    second.a = g->u;
+    second.lda = g->ldu;
+    second.b = g->v;
+    second.b_dtype = DTYPE_F32;
+    second.ldb = g->ldv;
+    second.beta = 1.0f;
+    second.R = 0;
+    gemm_serial(nn, &first, thread);
+    gemm_serial(nn, &second, thread);
+}
+
 void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
 {
     float *scratch = nn->scratch + (size_t)thread * nn->scratch_stride;
 
     if (g->M <= 0 || g->N <= 0)
         return;
+    if (g->R > 0 && (!is_native(nn, g) || g->R > GEMM_LOW_RANK)) {
+        product_then_low_rank(nn, g, thread);
+        return;
+    }
     if (is_native(nn, g))
         nn->kernels->gemm_block(g, scratch);
     else if (g->b_dtype == DTYPE_F32)
@@ -169,11 +193,13 @@ static struct gemm_call part_of(const struct gemm_call *g, int by_rows, int from
     if (by_rows) {
         part.M = to - from;
         part.a = g->a + (size_t)from * (g->trans_a ? 1 : g->lda);
+        part.u = g->R > 0 ? g->u + (size_t)from * g->ldu : NULL;
         part.c = g->c + (size_t)from * g->ldc;
     } else {
         part.N = to - from;
         part.b =
             (const char *)g->b + (size_t)from * (g->trans_b ? g->ldb : 1) * dtype_size(g->b_dtype);
+        part.v = g->R > 0 ? g->v + (size_t)from * (g->trans_b ? g->ldv : 1) : NULL;
         part.c = g->c + from;
     }
     return part;

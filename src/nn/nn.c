@@ -131,9 +131,10 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
     if (backend == GEMM_AUTO)
         nn->backend = nn->kernels == &nn_kernels_generic ? GEMM_OPENBLAS : GEMM_NATIVE;
     nn->scratch_stride = nn->kernels->gemm_scratch_floats();
-    nn->scratch = mem_alloc((size_t)threads, nn->scratch_stride * sizeof(float), err);
-    if (!nn->scratch)
+    if (arena_open(&nn->arena, size_mul3((size_t)threads, nn->scratch_stride, sizeof(float)), err) <
+        0)
         return -1;
+    nn->scratch = arena_take(&nn->arena, (size_t)threads * nn->scratch_stride, sizeof(float));
     gemm_backend_prepare();
     if (check_backend(nn, err) < 0) {
         nn_close(nn);
@@ -144,6 +145,6 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
 
 void nn_close(struct nn *nn)
 {
-    free(nn->scratch);
+    arena_close(&nn->arena);
     *nn = (struct nn){ 0 };
 }

@@ -104,14 +104,19 @@ break_savers() {
 
 # A saver dies at a random moment; other numbers of ranks go on from what it left.
 kill_savers() {
-    local test=$build/tests/mpi/test_checkpoint dir=$work/killed i n pid least status
+    local test=$build/tests/mpi/test_checkpoint dir=$work/killed i n pid least status waited
     rm -rf "$dir"
     least=-1
     for ((i = 0; i < kills; i++)); do
         n=$((i % 3 + 1))
         launch "$n" "$test" loop "$dir" >"$work/steps" 2>"$work/err" &
         pid=$!
-        sleep "$((RANDOM % 2 + 1)).$((RANDOM % 10))"
+        # from the first save on: a launcher may take seconds before it
+        for ((waited = 0; waited < 300; waited++)); do
+            [ ! -s "$work/steps" ] || break
+            sleep 0.1
+        done
+        sleep "$((RANDOM % 2)).$((RANDOM % 10))"
         # timeout's child is mpirun, its children are the ranks
         # shellcheck disable=SC2046
         kill -9 $(pgrep -P "$(pgrep -P "$pid" | head -n 1)") 2>/dev/null
@@ -124,6 +129,7 @@ kill_savers() {
         launch "$(((i + 1) % 4 + 1))" "$test" verify "$dir" "$least" >"$work/out" 2>"$work/err"
         status=$?
         [ "$status" -eq 0 ] && least=$(head -n 1 "$work/out")
+        [ "$least" -ge 0 ] || status=1 # nothing was saved: nothing was tried
         report "killed at $n ranks, resumed at $(((i + 1) % 4 + 1)) from step $least" "$status"
     done
 }

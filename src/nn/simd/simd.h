@@ -45,6 +45,22 @@ static inline vfloat vset(float f)
 }
 
 /*
+ * v, rounded: the compiler must not fuse the product that made it with a later
+ * sum, which it would do in one tile and not in another.
+ */
+static inline vfloat vrounded(vfloat v)
+{
+#if defined(__x86_64__)
+    __asm__("" : "+v"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#else
+    __asm__("" : "+m"(v));
+#endif
+    return v;
+}
+
+/*
  * e^x within 1 ulp for x in [-87, 88], 0 below, e^88 above; NaN stays NaN. Range reduction by ln 2 in two parts,
  * then a polynomial of degree 6 (minimax on [-ln2/2, ln2/2]). Written so that
  * a loop over it becomes vector code.

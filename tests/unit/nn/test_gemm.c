@@ -30,18 +30,28 @@ static double plain(const struct gemm_call *g, const float *b, int i, int j, dou
         sum += p;
         *size += fabs(p);
     }
+    for (int r = 0; r < g->R; r++) {
+        size_t iv = g->trans_b ? (size_t)j * g->ldv + (size_t)r : (size_t)r * g->ldv + (size_t)j;
+        double p = (double)g->u[(size_t)i * g->ldu + (size_t)r] * (double)g->v[iv];
+
+        sum += p;
+        *size += fabs(p);
+    }
     return sum;
 }
 
 static void check(const struct nn_case *c, const int *size, int trans_a, int trans_b,
-                  enum dtype dtype, float beta)
+                  enum dtype dtype, float beta, int R)
 {
     int M = size[0], N = size[1], K = size[2], pad = 3;
     size_t lda = (size_t)(trans_a ? M : K) + (size_t)pad, ldc = (size_t)N + (size_t)pad;
     size_t ldb = (size_t)(trans_b ? K : N) + (dtype == DTYPE_F32 ? (size_t)pad : 0);
     size_t nb = (size_t)(trans_b ? N : K) * ldb, nc = (size_t)M * ldc;
     float *a = nn_random((size_t)(trans_a ? K : M) * lda, 1), *b = nn_random(nb, 2);
+    size_t ldu = (size_t)R + (size_t)pad, ldv = (size_t)(trans_b ? R : N) + (size_t)pad;
     float *got = nn_random(nc, 3), *before = nn_random(nc, 3);
+    float *u = nn_random((size_t)M * ldu, 8),
+          *v = nn_random((size_t)(trans_b ? N : R) * ldv + 1, 9);
     uint16_t *half = malloc(nb * sizeof(*half));
     struct gemm_call g = { .trans_a = trans_a,
                            .trans_b = trans_b,
@@ -56,7 +66,12 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
                            .c = got,
                            .lda = lda,
                            .ldb = ldb,
-                           .ldc = ldc };
+                           .ldc = ldc,
+                           .R = R,
+                           .u = u,
+                           .v = v,
+                           .ldu = ldu,
+                           .ldv = ldv };
 
     if (dtype != DTYPE_F32) {
         narrow(half, b, nb, dtype);
@@ -80,6 +95,8 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
     free(got);
     free(before);
     free(half);
+    free(u);
+    free(v);
 }
 
 static void products_equal_a_plain_loop(void **state)
@@ -91,7 +108,22 @@ static void products_equal_a_plain_loop(void **state)
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++)
             for (int t = 0; t < 4; t++)
-                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f);
+                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f, 0);
+    nn_cases_close(cases, n);
+}
+
+static void a_low_rank_term_is_added(void **state)
+{
+    static const int ranks[] = { 1, 8, GEMM_LOW_RANK, GEMM_LOW_RANK + 9 };
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int c = 0; c < n; c++)
+        for (int s = 0; s < SIZES; s++)
+            for (int t = 0; t < 4; t++)
+                check(&cases[c], sizes[s], t & 1, t >> 1, t & 1 ? DTYPE_F32 : DTYPE_BF16,
+                      t > 1 ? 0.5f : 0.0f, ranks[(s + t) % 4]);
     nn_cases_close(cases, n);
 }
 
@@ -103,62 +135,77 @@ static void narrow_weights_are_widened_exactly(void **state)
     (void)state;
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++) {
-            check(&cases[c], sizes[s], 0, 1, DTYPE_BF16, 0.0f);
-            check(&cases[c], sizes[s], 0, 0, DTYPE_BF16, 1.0f);
-            check(&cases[c], sizes[s], 0, 1, DTYPE_F16, 0.0f);
+            check(&cases[c], sizes[s], 0, 1, DTYPE_BF16, 0.0f, 0);
+            check(&cases[c], sizes[s], 0, 0, DTYPE_BF16, 1.0f, 0);
+            check(&cases[c], sizes[s], 0, 1, DTYPE_F16, 0.0f, 0);
         }
     nn_cases_close(cases, n);
 }
 
-/* Rows [from, from + m) alone have the bits that they have among all rows. */
-static void check_rows(const struct nn_case *c, int N, int K, int trans_b)
+/*
+ * Rows [from, from + m) alone have the bits that they have among all rows. alpha and beta are no
+ * powers of two, so that a tile that rounds the update in another order shows.
+ */
+static void check_rows(const struct nn_case *c, int N, int K, int trans_b, int R)
 {
     enum { M = 211 };
     static const int runs[][2] = { { 0, 1 }, { 5, 3 }, { 17, 16 }, { 100, 64 }, { 11, 200 } };
     float *a = nn_random((size_t)M * K, 4), *b = nn_random((size_t)N * K, 5);
-    float *all = malloc((size_t)M * N * sizeof(float)),
-          *some = malloc((size_t)M * N * sizeof(float));
+    float *u = nn_random((size_t)M * 8, 10), *v = nn_random((size_t)N * 8, 11);
+    float *all = nn_random((size_t)M * N, 12), *some = malloc((size_t)M * N * sizeof(float));
+    float *before = nn_random((size_t)M * N, 12);
     struct gemm_call g = { .trans_b = trans_b,
                            .M = M,
                            .N = N,
                            .K = K,
-                           .alpha = 1.0f,
+                           .alpha = 0.7f,
+                           .beta = 0.3f,
                            .a = a,
                            .b = b,
                            .c = all,
                            .lda = (size_t)K,
                            .ldb = (size_t)(trans_b ? K : N),
-                           .ldc = (size_t)N };
+                           .ldc = (size_t)N,
+                           .R = R,
+                           .u = u,
+                           .v = v,
+                           .ldu = 8,
+                           .ldv = trans_b ? 8 : (size_t)N };
 
     gemm(&c->nn, &g);
     for (size_t r = 0; r < sizeof(runs) / sizeof(runs[0]); r++) {
+        size_t from = (size_t)runs[r][0], n = (size_t)runs[r][1] * N;
         struct gemm_call part = g;
 
         part.M = runs[r][1];
-        part.a = a + (size_t)runs[r][0] * K;
+        part.a = a + from * K;
+        part.u = u + from * 8;
         part.c = some;
+        memcpy(some, before + from * N, n * sizeof(float));
         gemm(&c->nn, &part);
-        assert_memory_equal(some, all + (size_t)runs[r][0] * N, (size_t)part.M * N * sizeof(float));
+        assert_memory_equal(some, all + from * N, n * sizeof(float));
     }
     free(a);
     free(b);
+    free(u);
+    free(v);
     free(all);
     free(some);
+    free(before);
 }
 
 static void native_rows_do_not_depend_on_other_rows(void **state)
 {
-    static const int shapes[][2] = {
-        { 8, 576 }, { 64, 64 }, { 300, 70 }, { 513, 1153 }, { 2100, 40 }
-    };
+    static const int shapes[][2] = { { 8, 576 },  { 8, 40 },     { 16, 576 }, { 64, 64 },
+                                     { 300, 70 }, { 513, 1153 }, { 2100, 40 } };
     struct nn_case cases[NN_CASES_MAX];
     int n = nn_cases(cases);
 
     (void)state;
     for (int c = 0; c < n; c++)
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
-            for (int t = 0; t < 2 && cases[c].nn.backend == GEMM_NATIVE; t++)
-                check_rows(&cases[c], shapes[s][0], shapes[s][1], t);
+            for (int t = 0; t < 4 && cases[c].nn.backend == GEMM_NATIVE; t++)
+                check_rows(&cases[c], shapes[s][0], shapes[s][1], t & 1, t > 1 ? 8 : 0);
     nn_cases_close(cases, n);
 }
 
@@ -213,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_equal_a_plain_loop),
+        cmocka_unit_test(a_low_rank_term_is_added),
         cmocka_unit_test(narrow_weights_are_widened_exactly),
         cmocka_unit_test(native_rows_do_not_depend_on_other_rows),
         cmocka_unit_test(native_bits_do_not_depend_on_threads),
