@@ -46,8 +46,8 @@ struct prepare_params {
     int overwrite_cache;
     const char *cache_dir;      // folder for stores; made when missing
     const char *tokenized_path; // NULL: none
-    int dry_run;                // write nothing: see PREPARE_ABSENT
-    size_t budget_bytes;        // see sample_store_open()
+    int dry_run;         // write nothing; a store that is not there is only counted: file NULL
+    size_t budget_bytes; // see sample_store_open()
 
     /* Encodes rows. Opened with cutoff_len, or cutoff_len - 1 when packing: prepare_cutoff(). */
     struct template *template;
@@ -60,14 +60,11 @@ struct prepare_params {
 enum prepare_result {
     PREPARE_DONE = 0,
     PREPARE_INTERRUPTED = 1, // stop() said so; nothing is left behind
-    PREPARE_ABSENT = 2,      // dry_run and no store has this key; counts are in prepare_report
 };
 
 struct prepare_report {
     int64_t source_rows; // rows in the files that are used, before dropping
-    int64_t source_bytes;
-    int sets, files;
-    double encode_s, total_s;
+    double total_s;
 };
 
 /* What the template must be opened with. Local. */

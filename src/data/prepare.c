@@ -140,7 +140,7 @@ static int make_folder(const struct job *job, struct error *err)
 {
     int rc = 0;
 
-    if (job->dist->rank == 0) {
+    if (job->dist->rank == 0 && !job->params->dry_run) {
         rc = folder_make(job->folder, err);
         if (rc == 0)
             rc = h5file_clean(job->folder, STALE_S, err);
@@ -148,10 +148,29 @@ static int make_folder(const struct job *job, struct error *err)
     return dist_agree(job->dist, rc, err);
 }
 
-/* Encodes and writes. Collective; 0, -1 or PREPARE_INTERRUPTED. */
-static int build(struct job *job, struct prepare_report *report, struct error *err)
+/* The file, or with dry_run its counts. Collective. */
+static int keep(const struct job *job, struct sample_store *store, const struct encoded *encoded,
+                const struct row_table *table, const struct parts *parts, struct error *err)
 {
-    const double start_s = clock_s();
+    const struct prepare_params *params = job->params;
+
+    if (params->dry_run) {
+        if (dist_agree(job->dist,
+                       store_count(store, job->path, encoded, table, parts, params, job->key, err),
+                       err) == 0)
+            return 0;
+        sample_store_close(store);
+        return -1;
+    }
+    if (store_write(job->path, &job->source, encoded, table, parts, params, job->key,
+                    strbuf_text(&job->settings), job->dist, err) < 0)
+        return -1;
+    return sample_store_open(store, job->path, params->budget_bytes, job->dist, err);
+}
+
+/* Encodes all rows. Collective; 0, -1 or PREPARE_INTERRUPTED. */
+static int build(struct job *job, struct sample_store *store, struct error *err)
+{
     struct encoded encoded = { 0 };
     struct row_table table = { 0 };
     struct parts parts = { 0 };
@@ -159,7 +178,6 @@ static int build(struct job *job, struct prepare_report *report, struct error *e
 
     if (rc == 0)
         rc = encode_rows(&encoded, &job->source, job->params, job->dist, err);
-    report->encode_s = clock_s() - start_s;
     if (rc != 0)
         goto out;
     rc = -1;
@@ -167,8 +185,7 @@ static int build(struct job *job, struct prepare_report *report, struct error *e
     if (row_table_gather(&table, &job->source, &encoded, job->dist, err) < 0 ||
         plan(&parts, job, &table, &encoded, err) < 0)
         goto out;
-    rc = store_write(job->path, &job->source, &encoded, &table, &parts, job->params, job->key,
-                     strbuf_text(&job->settings), job->dist, err);
+    rc = keep(job, store, &encoded, &table, &parts, err);
 out:
     parts_release(&parts);
     row_table_release(&table);
@@ -229,20 +246,12 @@ static int run(struct job *job, struct sample_store *store, struct prepare_repor
     if (rc != 0)
         return rc;
     report->source_rows = job->source.rows;
-    report->source_bytes = (int64_t)job->source.bytes;
-    report->sets = job->source.set_count;
-    report->files = job->source.file_count;
     if (dist_agree(job->dist, choose_path(job, err), err) < 0)
         return -1;
     rc = try_reuse(job, store, err);
     if (rc != 0)
         return rc < 0 ? -1 : PREPARE_DONE;
-    if (params->dry_run)
-        return PREPARE_ABSENT;
-    rc = build(job, report, err);
-    if (rc != 0)
-        return rc;
-    return sample_store_open(store, job->path, params->budget_bytes, job->dist, err);
+    return build(job, store, err);
 }
 
 int prepare_samples(struct sample_store *store, const struct prepare_params *params,

@@ -47,8 +47,29 @@ int parts_plan(struct parts *parts, const struct source *source, const struct ro
                const struct prepare_params *params, struct error *err);
 void parts_release(struct parts *parts);
 
+/* Of each sample, what the counts of its row are made of. */
+struct sample_labels {
+    int32_t *labelled;
+    unsigned char *leading;
+};
+
+/*
+ * Length, labels and segments of the rows of a set whose first, member and count are known. Local;
+ * -1 when a row is longer than cutoff_len or names samples that the store does not have.
+ */
+int sample_set_measure(const struct sample_store *store, const struct sample_labels *tables,
+                       struct sample_set *set, struct error *err);
+
 /* Names of arrays and numbers in the file; docs/formats.md. */
 #define STORE_VERSION "format"
+
+/*
+ * The store without file and tokens: what store_write() would write can be
+ * counted, but not read. Local; the caller closes it, after an error too.
+ */
+int store_count(struct sample_store *store, const char *path, const struct encoded *encoded,
+                const struct row_table *table, const struct parts *parts,
+                const struct prepare_params *params, struct hash key, struct error *err);
 
 /* Collective: writes and publishes the file. */
 int store_write(const char *path, const struct source *source, const struct encoded *encoded,

@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "data/prepare.h"
 #include "dist/dist.h"
 #include "format/json.h"
-#include "store/h5file.h"
+#include "prepare_internal.h"
 #include "text/template.h"
 
 /* A whole array in a new block; its number of elements must be want unless that is UINT64_MAX. */
@@ -101,14 +100,8 @@ out:
     return rc;
 }
 
-/* What only opening needs. */
-struct tables {
-    int32_t *labelled;
-    unsigned char *leading;
-};
-
-static int read_samples(struct sample_store *store, struct tables *tables, size_t budget_bytes,
-                        struct error *err)
+static int read_samples(struct sample_store *store, struct sample_labels *tables,
+                        size_t budget_bytes, struct error *err)
 {
     const uint64_t n = store->samples;
     uint64_t tokens = 0, total = 0;
@@ -144,7 +137,7 @@ static uint64_t sample_length(const struct sample_store *store, int64_t sample)
 }
 
 /* Row i of a set from its members; -1 when they make no row. */
-static int measure_row(const struct sample_store *store, const struct tables *tables,
+static int measure_row(const struct sample_store *store, const struct sample_labels *tables,
                        struct sample_set *set, size_t i)
 {
     uint64_t m, length = 0;
@@ -169,25 +162,11 @@ static int measure_row(const struct sample_store *store, const struct tables *ta
     return 0;
 }
 
-static int read_set(struct sample_store *store, const struct tables *tables, int index,
-                    struct error *err)
+int sample_set_measure(const struct sample_store *store, const struct sample_labels *tables,
+                       struct sample_set *set, struct error *err)
 {
-    struct sample_set *set = &store->sets[index];
-    uint64_t firsts = 0, members = 0;
-    char name[32];
     size_t i;
 
-    (void)snprintf(name, sizeof(name), "set%d_first", index);
-    set->first = read_array(store, name, H5_INT64, UINT64_MAX, &firsts, err);
-    if (!set->first)
-        return -1;
-    (void)snprintf(name, sizeof(name), "set%d_member", index);
-    set->member = read_array(store, name, H5_INT64, UINT64_MAX, &members, err);
-    if (!set->member)
-        return -1;
-    if (firsts < 2 || !rises(set->first, firsts - 1, members, INT32_MAX))
-        return damaged(store, "its rows do not rise", err);
-    set->count = firsts - 1;
     set->length = mem_alloc(set->count, sizeof(*set->length), err);
     if (!set->length)
         return -1;
@@ -203,7 +182,29 @@ static int read_set(struct sample_store *store, const struct tables *tables, int
     return 0;
 }
 
-static int read_sets(struct sample_store *store, const struct tables *tables, struct error *err)
+static int read_set(struct sample_store *store, const struct sample_labels *tables, int index,
+                    struct error *err)
+{
+    struct sample_set *set = &store->sets[index];
+    uint64_t firsts = 0, members = 0;
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "set%d_first", index);
+    set->first = read_array(store, name, H5_INT64, UINT64_MAX, &firsts, err);
+    if (!set->first)
+        return -1;
+    (void)snprintf(name, sizeof(name), "set%d_member", index);
+    set->member = read_array(store, name, H5_INT64, UINT64_MAX, &members, err);
+    if (!set->member)
+        return -1;
+    if (firsts < 2 || !rises(set->first, firsts - 1, members, INT32_MAX))
+        return damaged(store, "its rows do not rise", err);
+    set->count = firsts - 1;
+    return sample_set_measure(store, tables, set, err);
+}
+
+static int read_sets(struct sample_store *store, const struct sample_labels *tables,
+                     struct error *err)
 {
     char *text = NULL;
     size_t len = 0, i, count;
@@ -240,7 +241,7 @@ out:
 int sample_store_open(struct sample_store *store, const char *path, size_t budget_bytes,
                       const struct dist *dist, struct error *err)
 {
-    struct tables tables = { 0 };
+    struct sample_labels tables = { 0 };
     int rc;
 
     *store = (struct sample_store){ 0 };

@@ -1,5 +1,5 @@
 /*
- * data/store_write.c: the sample store, written by all ranks together.
+ * data/store_write.c: the sample store, written by all ranks together or only counted.
  *
  * ids and labels are written by the rank that encoded them; the small tables,
  * which all ranks hold, are cut evenly.
@@ -34,31 +34,31 @@ static int write_table(struct writer *w, const char *name, enum h5type type, uin
 
 /* Tables by sample, made from the tables by row. */
 struct sample_tables {
-    int64_t *offset, *source;
-    int32_t *labelled;
-    unsigned char *leading;
+    uint64_t *offset, *source;
+    struct sample_labels labels;
 };
 
 static int tables_fill(struct sample_tables *t, const struct row_table *rows, struct error *err)
 {
     const size_t n = (size_t)rows->samples;
-    int64_t i, token = 0;
+    uint64_t token = 0;
+    int64_t i;
     size_t s = 0;
 
     t->offset = mem_alloc(n + 1, sizeof(*t->offset), err);
     t->source = mem_alloc(n, sizeof(*t->source), err);
-    t->labelled = mem_alloc(n, sizeof(*t->labelled), err);
-    t->leading = mem_alloc(n, 1, err);
-    if (!t->offset || !t->source || !t->labelled || !t->leading)
+    t->labels.labelled = mem_alloc(n, sizeof(*t->labels.labelled), err);
+    t->labels.leading = mem_alloc(n, 1, err);
+    if (!t->offset || !t->source || !t->labels.labelled || !t->labels.leading)
         return -1;
     for (i = 0; i < rows->rows; i++) {
         if (rows->length[i] < 0)
             continue;
         t->offset[s] = token;
-        t->source[s] = i;
-        t->labelled[s] = rows->labelled[i];
-        t->leading[s++] = rows->leading[i];
-        token += rows->length[i];
+        t->source[s] = (uint64_t)i;
+        t->labels.labelled[s] = rows->labelled[i];
+        t->labels.leading[s++] = rows->leading[i];
+        token += (uint64_t)rows->length[i];
     }
     t->offset[s] = token;
     return 0;
@@ -68,8 +68,8 @@ static void tables_release(struct sample_tables *t)
 {
     free(t->offset);
     free(t->source);
-    free(t->labelled);
-    free(t->leading);
+    free(t->labels.labelled);
+    free(t->labels.leading);
 }
 
 static int write_samples(struct writer *w, const struct row_table *rows, struct error *err)
@@ -80,8 +80,8 @@ static int write_samples(struct writer *w, const struct row_table *rows, struct 
 
     if (rc == 0 && (write_table(w, "offset", H5_INT64, n + 1, t.offset, err) < 0 ||
                     write_table(w, "source", H5_INT64, n, t.source, err) < 0 ||
-                    write_table(w, "labelled", H5_INT32, n, t.labelled, err) < 0 ||
-                    write_table(w, "leading", H5_UINT8, n, t.leading, err) < 0))
+                    write_table(w, "labelled", H5_INT32, n, t.labels.labelled, err) < 0 ||
+                    write_table(w, "leading", H5_UINT8, n, t.labels.leading, err) < 0))
         rc = -1;
     tables_release(&t);
     return rc;
@@ -196,5 +196,52 @@ int store_write(const char *path, const struct source *source, const struct enco
 out:
     h5file_close(w.file);
     free(w.bounds);
+    return rc;
+}
+
+static int count_part(struct sample_store *store, const struct sample_labels *labels,
+                      const struct part *part, struct error *err)
+{
+    const struct packing *packing = &part->packing;
+    struct sample_set *set = &store->sets[store->set_count++];
+    size_t i;
+
+    set->count = packing->rows;
+    set->name = mem_strdup(part->name, err);
+    set->first = mem_alloc(packing->rows + 1, sizeof(*set->first), err);
+    set->member = mem_alloc(packing->member_count, sizeof(*set->member), err);
+    if (!set->name || !set->first || !set->member)
+        return -1;
+    for (i = 0; i <= packing->rows; i++)
+        set->first[i] = packing->first[i];
+    memcpy(set->member, packing->member, packing->member_count * sizeof(*set->member));
+    return sample_set_measure(store, labels, set, err);
+}
+
+int store_count(struct sample_store *store, const char *path, const struct encoded *encoded,
+                const struct row_table *table, const struct parts *parts,
+                const struct prepare_params *params, struct hash key, struct error *err)
+{
+    struct sample_tables t = { 0 };
+    int i, rc = tables_fill(&t, table, err);
+
+    *store = (struct sample_store){ .packing = params->packing,
+                                    .cutoff_len = params->cutoff_len,
+                                    .key = key,
+                                    .samples = (uint64_t)table->samples,
+                                    .offset = t.offset,
+                                    .source = t.source,
+                                    .skipped = encoded->skipped,
+                                    .dropped = encoded->dropped,
+                                    .at_limit = encoded->at_limit,
+                                    .max_id = encoded->max_id };
+    t.offset = t.source = NULL; // the store's now
+    store->path = mem_strdup(path, err);
+    store->sets = mem_alloc((size_t)parts->count, sizeof(*store->sets), err);
+    if (!store->path || !store->sets)
+        rc = -1;
+    for (i = 0; rc == 0 && i < parts->count; i++)
+        rc = count_part(store, &t.labels, &parts->v[i], err);
+    tables_release(&t);
     return rc;
 }

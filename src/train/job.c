@@ -211,8 +211,11 @@ static void report_samples(const struct job *job)
     if (store->dropped)
         log_warn("%lld rows were dropped: their messages do not alternate as a conversation must",
                  (long long)store->dropped);
-    log_info("samples: %s '%s' (%.1f s)", store->reused ? "taken from" : "written to", store->path,
-             job->prepared.total_s);
+    log_info("samples: %s '%s' (%.1f s)",
+             store->reused ? "taken from"
+             : store->file ? "written to"
+                           : "to be written to",
+             store->path, job->prepared.total_s);
 }
 
 /* The sample store, made or found. The tokenizer is not needed afterwards. */
@@ -284,7 +287,7 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
     rc = open_samples(job, dry, err);
     if (rc < 0 || rc == PREPARE_INTERRUPTED)
         return rc < 0 ? -1 : TRAIN_INTERRUPTED;
-    if (rc == PREPARE_DONE && cfg->do_train)
+    if (cfg->do_train)
         job->train = sample_store_set(&job->store, "train");
     return dist_agree(dist, make_run_key(job, err), err);
 }

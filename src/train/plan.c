@@ -222,23 +222,6 @@ static void choose_kept_layers(struct job *job)
     plan->work_bytes = work_bytes(job, (int)least);
 }
 
-/* Without a sample store only the number of rows is known: the longest row that may be is assumed. */
-static int plan_unseen(struct job *job, struct error *err)
-{
-    struct plan *plan = &job->plan;
-    struct schedule_params params = { .rows = (size_t)job->prepared.source_rows,
-                                      .global_batch = plan->global_batch,
-                                      .num_train_epochs = job->cfg->num_train_epochs,
-                                      .max_steps = job->cfg->max_steps };
-    int N = plan->token_budget > job->cfg->cutoff_len ? plan->token_budget : job->cfg->cutoff_len;
-
-    plan->unseen = 1;
-    plan->shape = (struct model_shape){
-        .N = N, .n_leaves = N, .labelled = N, .longest = job->cfg->cutoff_len
-    };
-    return schedule_open(&job->schedule, &params, err);
-}
-
 static int plan_local(struct job *job, struct error *err)
 {
     struct plan *plan = &job->plan;
@@ -247,8 +230,6 @@ static int plan_local(struct job *job, struct error *err)
     plan->together = leaves_together(job, err);
     if (plan->together < 0)
         return -1;
-    if (job->cfg->do_train && store->set_count == 0)
-        return plan_unseen(job, err);
     if (job->train && (open_schedule(job, err) < 0 || walk_schedule(job, err) < 0))
         return -1;
     for (int s = 0; s < store->set_count; s++)
@@ -292,20 +273,14 @@ void plan_print(const struct job *job)
     int size = job->dist->size, per_node = job->dist->node_size;
     size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
 
-    if (job->train || plan->unseen)
-        (void)printf("steps            %lld (%lld an epoch), global batch %lld\n",
-                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
-                     (long long)plan->global_batch);
-    if (plan->unseen)
-        (void)printf(
-            "tokens           unknown: there is no sample store yet; every row is taken for "
-            "one of %d tokens\n",
-            job->cfg->cutoff_len);
-    else if (job->train)
-        (void)printf("warmup           %lld steps\n"
+    if (job->train)
+        (void)printf("steps            %lld (%lld an epoch), global batch %lld\n"
+                     "warmup           %lld steps\n"
                      "tokens           %.0f, of them labelled %.0f\n"
                      "operations       %.3g, the slowest rank %.1f %% above the mean\n",
-                     (long long)plan->warmup_steps, plan->tokens, plan->labelled, plan->flops,
+                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
+                     (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
+                     plan->labelled, plan->flops,
                      100.0 * (plan->imbalance / (double)job->schedule.total_steps - 1.0));
     (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
                  plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");

@@ -27,7 +27,6 @@ struct plan {
     int token_budget; // tokens of a pass; a longer row is a pass by itself
     int together;     // leaves share a pass; 0: one leaf a pass
     struct model_shape shape;
-    int unseen;              // there is no sample store yet: sizes are upper bounds
     int leaves_max;          // rows of the largest step: bounds the exact sums
     double tokens, labelled; // of the whole run
     double flops;            // of the whole run

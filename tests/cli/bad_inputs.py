@@ -61,12 +61,12 @@ def data_folder(checks, text, formatting="alpaca", suffix="jsonl"):
     return folder
 
 
-def train(checks, ranks, **changes):
+def train(checks, ranks, command="train", **changes):
     out = checks.path("out")
     shutil.rmtree(out, ignore_errors=True)
     yaml = h.write_yaml(checks.path("run.yaml"), output_dir=out, max_steps=2,
                         cache_dir=checks.path("cache"), **changes)
-    return h.run(ranks, ["train", yaml])
+    return h.run(ranks, [command, yaml])
 
 
 def one_error(checks, what, result, pattern=""):
@@ -92,6 +92,14 @@ def bad_rows(checks):
         checks.check(f"{what} on {ranks}: skipped when told so",
                      result.code == 0 and re.search(r"\b1\b.*(?i:skip)|(?i:skip).*\b1\b", result.text),
                      result.tail())
+    shutil.rmtree(checks.path("cache"), ignore_errors=True)
+    folder = data_folder(checks, rows(ROWS["no JSON"]))
+    one_error(checks, "a bad row, check", train(checks, 0, "check", dataset_dir=folder, dataset="rows"),
+              r"rows\.jsonl.*\b6\b")
+    plan = train(checks, 0, "check", dataset_dir=folder, dataset="rows", on_bad_sample="skip")
+    checks.check("a bad row, check: skipped when told so, and nothing is written",
+                 plan.code == 0 and re.search(r"^tokens +[1-9]", plan.text, re.M)
+                 and not os.path.exists(checks.path("cache")), plan.tail())
     for what, messages in CHATS.items():
         good = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}
         lines = [json.dumps(good)] * 8

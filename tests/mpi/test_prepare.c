@@ -314,11 +314,30 @@ static void sets_without_a_usable_row_are_refused(struct dist *dist)
     mpi_test_folder_remove(dist, folder);
 }
 
+/* What a plan is made of. */
+static struct hash counts_of(const struct sample_store *store)
+{
+    struct hash h = hash_bytes(&store->max_id, sizeof(store->max_id));
+
+    h = hash_chain(h, store->offset, (store->samples + 1) * sizeof(*store->offset));
+    for (int i = 0; i < store->set_count; i++) {
+        const struct sample_set *set = &store->sets[i];
+
+        h = hash_chain(h, set->name, strlen(set->name));
+        h = hash_chain(h, set->length, set->count * sizeof(*set->length));
+        h = hash_chain(h, set->labelled, set->count * sizeof(*set->labelled));
+        h = hash_chain(h, set->segments, set->count * sizeof(*set->segments));
+        h = hash_chain(h, set->member, set->first[set->count] * sizeof(*set->member));
+    }
+    return h;
+}
+
 static void tokenized_path_is_used_only_with_its_key(struct dist *dist)
 {
     struct setting s = { 0 };
     struct sample_store store;
     struct error err = { { 0 } };
+    struct hash counted, written;
     char folder[64], finished[128];
 
     mpi_test_folder(dist, folder);
@@ -329,10 +348,14 @@ static void tokenized_path_is_used_only_with_its_key(struct dist *dist)
     s.params.tokenized_path = finished;
     s.params.dry_run = 1;
     setting_open(&s, folder);
-    assert_all_ranks(dist, prepare_samples(&store, &s.params, NULL, dist, &err) == PREPARE_ABSENT);
-    assert_all_ranks(dist, !folder_exists(finished));
+    assert_all_ok(dist, prepare_samples(&store, &s.params, NULL, dist, &err), &err);
+    assert_all_ranks(dist, !folder_exists(finished) && !store.file);
+    counted = counts_of(&store);
+    sample_store_close(&store);
     s.params.dry_run = 0;
     assert_all_ok(dist, prepare_samples(&store, &s.params, NULL, dist, &err), &err);
+    written = counts_of(&store);
+    assert_all_ranks(dist, hash_equal(counted, written));
     sample_store_close(&store);
     s.params.dataset_count = 0; // the finished store alone
     assert_all_ok(dist, prepare_samples(&store, &s.params, NULL, dist, &err), &err);
