@@ -59,17 +59,6 @@ double schedule_epoch_after(const struct schedule *schedule, int64_t step);
 void schedule_close(struct schedule *schedule);
 
 /*
- * What a row costs, in any unit: tokens * per_token + sum over its attention
- * blocks of length^2 * per_pair. For a decoder forward and backward: per_token
- * = 4 P (P parameters), per_pair = 6 L H D or so.
- */
-struct schedule_cost {
-    double per_token, per_pair;
-};
-
-double schedule_row_cost(const struct schedule_cost *cost, int64_t tokens, double squared_blocks);
-
-/*
  * Cuts count items into size contiguous runs so that the dearest run is as
  * cheap as can be; run r is [bounds[r], bounds[r + 1]). Of the cuts with that
  * maximum the one that fills ranks from the first on is taken; the last runs

@@ -103,7 +103,7 @@ struct layer_acts {
     float *q, *k, *v;        // [N,H,D], [N,G,D], [N,G,D] after rotation
     float *att, *lse;        // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
-    float *gate, *up;        // [N,F]
+    float *gate, *up;        // [N,F]; from x_mid on, N is `labelled` in the last layer
     float *xa[SLOT_COUNT];   // [N,R] x A^T
 };
 
@@ -111,16 +111,18 @@ struct layer_acts {
 struct model_work {
     struct model_shape shape;
     struct layer_acts *acts; // [L]; layers that are not kept share all but x
-    float *x_out;            // [N,C] after the last layer
+    float *x_out;            // [labelled,C] after the last layer
+    float *top_att;          // [labelled,H,D] attention of the last layer
     float *cosine, *sine;    // [N,D/2]
     float *h;                // [N,C] normed input
     float *act;              // [N,F] SwiGLU output
     float *dropped;          // [N,widest input] input of an adapter after dropout; NULL without
     float *attention;        // scratch of nn/attention.h
-    float *loss_h, *loss_dh; // [labelled,C]
+    float *loss_dh;          // [labelled,C]
     float *loss_rstd;        // [labelled]
     double *loss;            // [labelled]
     int *loss_row;           // [labelled] token of a labelled row
+    int *loss_leaf;          // [n_leaves+1] where a leaf's labelled rows begin
     int32_t *loss_target;    // [labelled]
     float *logits;           // scratch of nn/cross_entropy.h
     float *dx, *dh;          // [N,C]

@@ -68,11 +68,6 @@ void schedule_close(struct schedule *schedule)
     *schedule = (struct schedule){ 0 };
 }
 
-double schedule_row_cost(const struct schedule_cost *cost, int64_t tokens, double squared_blocks)
-{
-    return cost->per_token * (double)tokens + cost->per_pair * squared_blocks;
-}
-
 /* Where a run that begins at `from` and costs at most `limit` ends; an item dearer than that is
  * taken by none. */
 static size_t run_end(const double *cost, size_t count, size_t from, double limit)

@@ -7,6 +7,8 @@
  *
  * Backward goes the same way from the end. Normed inputs and the SwiGLU output
  * are computed again: they cost one pass over memory and are the largest.
+ *
+ * Past the attention of the last layer there are only the labelled rows.
  */
 #include <string.h>
 
@@ -35,7 +37,7 @@ static struct attention_call attention_of(const struct run *run, int l)
                                     .scratch = run->work->attention };
 }
 
-void layer_norm_in(const struct run *run, int l, float *h)
+static void norm_in(const struct run *run, int l, float *h)
 {
     const struct layer_acts *a = &run->work->acts[l];
     const struct model_config *c = &run->model->config;
@@ -44,13 +46,48 @@ void layer_norm_in(const struct run *run, int l, float *h)
                     run->pass->N, c->C);
 }
 
-void layer_norm_mid(const struct run *run, int l, float *h)
+static void norm_mid(const struct run *run, int l, float *h)
 {
     const struct layer_acts *a = &run->work->acts[l];
     const struct model_config *c = &run->model->config;
 
     rmsnorm_forward(run->nn, h, a->rstd_mid, a->x_mid, run->model->layers[l].norm_mid, c->eps,
-                    run->pass->N, c->C);
+                    layer_rows(run, l)->N, c->C);
+}
+
+static int is_last(const struct run *run, int l)
+{
+    return l + 1 == run->model->config.L;
+}
+
+const struct rows *layer_rows(const struct run *run, int l)
+{
+    return is_last(run, l) ? &run->labelled : &run->all;
+}
+
+/* dst [labelled,width] = the labelled rows of src [N,width]. Returns dst. */
+static float *gather(const struct run *run, float *dst, const float *src, int width)
+{
+    for (int i = 0; i < run->labelled.N; i++)
+        memcpy(dst + (size_t)i * width, src + (size_t)run->work->loss_row[i] * width,
+               (size_t)width * sizeof(*dst));
+    return dst;
+}
+
+/* x [labelled,width] to [N,width] in place: the other rows are zero. */
+static void scatter(const struct run *run, float *x, int width)
+{
+    size_t bytes = (size_t)width * sizeof(*x);
+    int row = run->all.N;
+
+    for (int i = run->labelled.N - 1; i >= -1; i--) { // from the end: a row only moves up
+        int to = i < 0 ? -1 : run->work->loss_row[i];
+
+        if (to >= 0)
+            memmove(x + (size_t)to * width, x + (size_t)i * width, bytes);
+        while (--row > to)
+            memset(x + (size_t)row * width, 0, bytes);
+    }
 }
 
 static void attention_inputs(const struct run *run, int l)
@@ -61,12 +98,12 @@ static void attention_inputs(const struct run *run, int l)
     struct layer_acts *a = &work->acts[l];
     int N = run->pass->N;
 
-    layer_norm_in(run, l, work->h);
-    linear_forward(run, &layer->linear[SLOT_Q], c->qk_norm ? a->q_raw : a->q, a->xa[SLOT_Q],
-                   work->h);
-    linear_forward(run, &layer->linear[SLOT_K], c->qk_norm ? a->k_raw : a->k, a->xa[SLOT_K],
-                   work->h);
-    linear_forward(run, &layer->linear[SLOT_V], a->v, a->xa[SLOT_V], work->h);
+    norm_in(run, l, work->h);
+    linear_forward(run, &run->all, &layer->linear[SLOT_Q], c->qk_norm ? a->q_raw : a->q,
+                   a->xa[SLOT_Q], work->h);
+    linear_forward(run, &run->all, &layer->linear[SLOT_K], c->qk_norm ? a->k_raw : a->k,
+                   a->xa[SLOT_K], work->h);
+    linear_forward(run, &run->all, &layer->linear[SLOT_V], a->v, a->xa[SLOT_V], work->h);
     if (c->qk_norm) {
         rmsnorm_forward(run->nn, a->q, a->q_rstd, a->q_raw, layer->norm_q, c->eps, N * c->H, c->D);
         rmsnorm_forward(run->nn, a->k, a->k_rstd, a->k_raw, layer->norm_k, c->eps, N * c->G, c->D);
@@ -79,21 +116,28 @@ void layer_forward(const struct run *run, int l, float *next)
 {
     const struct model_layer *layer = &run->model->layers[l];
     const struct model_config *c = &run->model->config;
+    const struct rows *rows = layer_rows(run, l);
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
     struct attention_call attention = attention_of(run, l);
-    size_t stream = (size_t)run->pass->N * c->C, wide = (size_t)run->pass->N * c->F;
+    size_t stream = (size_t)rows->N * c->C, wide = (size_t)rows->N * c->F;
+    const float *att = a->att, *x = a->x;
 
     attention_inputs(run, l);
     attention_forward(run->nn, &attention, work->shape.longest);
-    linear_forward(run, &layer->linear[SLOT_O], a->x_mid, a->xa[SLOT_O], a->att);
-    add_forward(run->nn, a->x_mid, a->x, stream);
-    layer_norm_mid(run, l, work->h);
-    linear_forward(run, &layer->linear[SLOT_GATE], a->gate, a->xa[SLOT_GATE], work->h);
-    linear_forward(run, &layer->linear[SLOT_UP], a->up, a->xa[SLOT_UP], work->h);
+    if (is_last(run, l)) {
+        att = gather(run, work->top_att, a->att, c->H * c->D);
+        x = gather(run, work->dh, a->x, c->C);
+    }
+    linear_forward(run, rows, &layer->linear[SLOT_O], a->x_mid, a->xa[SLOT_O], att);
+    add_forward(run->nn, a->x_mid, x, stream);
+    norm_mid(run, l, work->h);
+    linear_forward(run, rows, &layer->linear[SLOT_GATE], a->gate, a->xa[SLOT_GATE], work->h);
+    linear_forward(run, rows, &layer->linear[SLOT_UP], a->up, a->xa[SLOT_UP], work->h);
     swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
-    linear_forward(run, &layer->linear[SLOT_DOWN], next, a->xa[SLOT_DOWN], work->act);
-    add_forward(run->nn, next, a->x_mid, stream);
+    linear_forward(run, rows, &layer->linear[SLOT_DOWN], next, a->xa[SLOT_DOWN], work->act);
+    if (next)
+        add_forward(run->nn, next, a->x_mid, stream);
 }
 
 /* True when an adapter lies at or below this slot of layer l, so that its input gradient is needed. */
@@ -109,24 +153,24 @@ static void mlp_backward(const struct run *run, int l)
     const struct model_config *c = &run->model->config;
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
-    int N = run->pass->N;
-    size_t wide = (size_t)N * c->F;
+    const struct rows *rows = layer_rows(run, l);
+    size_t wide = (size_t)rows->N * c->F;
     int through = needs_below(run, l, SLOT_DOWN), below = needs_below(run, l, SLOT_GATE);
 
     swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
-    linear_backward(run, &layer->linear[SLOT_DOWN], through ? work->dup : NULL, 0, work->dx,
+    linear_backward(run, rows, &layer->linear[SLOT_DOWN], through ? work->dup : NULL, 0, work->dx,
                     work->act, a->xa[SLOT_DOWN]);
     if (!through)
         return;
     swiglu_backward(run->nn, work->dgate, work->dup, work->dup, a->gate, a->up, wide);
-    layer_norm_mid(run, l, work->h);
-    linear_backward(run, &layer->linear[SLOT_GATE], below ? work->dh : NULL, 0, work->dgate,
+    norm_mid(run, l, work->h);
+    linear_backward(run, rows, &layer->linear[SLOT_GATE], below ? work->dh : NULL, 0, work->dgate,
                     work->h, a->xa[SLOT_GATE]);
-    linear_backward(run, &layer->linear[SLOT_UP], below ? work->dh : NULL, 1, work->dup, work->h,
-                    a->xa[SLOT_UP]);
+    linear_backward(run, rows, &layer->linear[SLOT_UP], below ? work->dh : NULL, 1, work->dup,
+                    work->h, a->xa[SLOT_UP]);
     if (below)
-        rmsnorm_backward(run->nn, work->dx, work->dh, a->x_mid, layer->norm_mid, a->rstd_mid, N,
-                         c->C);
+        rmsnorm_backward(run->nn, work->dx, work->dh, a->x_mid, layer->norm_mid, a->rstd_mid,
+                         rows->N, c->C);
 }
 
 /* dq and dk of the rotated q and k to those of the linear modules' outputs, in place. */
@@ -164,17 +208,24 @@ static void attention_part_backward(const struct run *run, int l)
     int through = needs_below(run, l, SLOT_O), below = l > run->model->first_layer;
     float *dh = below ? work->dh : NULL;
 
-    linear_backward(run, &layer->linear[SLOT_O], through ? work->datt : NULL, 0, work->dx, a->att,
-                    a->xa[SLOT_O]);
+    linear_backward(run, layer_rows(run, l), &layer->linear[SLOT_O], through ? work->datt : NULL, 0,
+                    work->dx, is_last(run, l) ? work->top_att : a->att, a->xa[SLOT_O]);
     if (!through)
         return;
+    if (is_last(run, l)) {
+        scatter(run, work->datt, c->H * c->D);
+        scatter(run, work->dx, c->C);
+    }
     attention_backward(run->nn, &attention, work->shape.longest, work->datt, work->delta, work->dq,
                        work->dk, work->dv);
     rotary_backward(run, l);
-    layer_norm_in(run, l, work->h);
-    linear_backward(run, &layer->linear[SLOT_Q], dh, 0, work->dq, work->h, a->xa[SLOT_Q]);
-    linear_backward(run, &layer->linear[SLOT_K], dh, 1, work->dk, work->h, a->xa[SLOT_K]);
-    linear_backward(run, &layer->linear[SLOT_V], dh, 1, work->dv, work->h, a->xa[SLOT_V]);
+    norm_in(run, l, work->h);
+    linear_backward(run, &run->all, &layer->linear[SLOT_Q], dh, 0, work->dq, work->h,
+                    a->xa[SLOT_Q]);
+    linear_backward(run, &run->all, &layer->linear[SLOT_K], dh, 1, work->dk, work->h,
+                    a->xa[SLOT_K]);
+    linear_backward(run, &run->all, &layer->linear[SLOT_V], dh, 1, work->dv, work->h,
+                    a->xa[SLOT_V]);
     if (below)
         rmsnorm_backward(run->nn, work->dx, work->dh, a->x, layer->norm_in, a->rstd_in,
                          run->pass->N, c->C);

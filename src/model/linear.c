@@ -19,13 +19,14 @@ static int drops(const struct run *run)
     return run->pass->train && run->model->adapter->dropout > 0.0f;
 }
 
-static void drop_leaves(const struct run *run, int linear, float *y, const float *x, int C, int add)
+static void drop_leaves(const struct run *run, const struct rows *rows, int linear, float *y,
+                        const float *x, int C, int add)
 {
     const struct model_pass *pass = run->pass;
 
     for (int i = 0; i < pass->n_leaves; i++) {
-        size_t at = (size_t)pass->leaves[i] * C;
-        size_t n = (size_t)(pass->leaves[i + 1] - pass->leaves[i]) * C;
+        size_t at = (size_t)rows->leaves[i] * C;
+        size_t n = (size_t)(rows->leaves[i + 1] - rows->leaves[i]) * C;
         struct dropout_key key = { pass->seed, pass->step, pass->leaf_tag[i], (uint32_t)linear };
 
         dropout_apply(run->nn, y + at, x + at, run->model->adapter->dropout, &key, add, n);
@@ -33,17 +34,17 @@ static void drop_leaves(const struct run *run, int linear, float *y, const float
 }
 
 /* xa [N,R] = s dropout(x) A^T. */
-static void adapter_down(const struct run *run, const struct lora_module *m, float *xa,
-                         const float *x)
+static void adapter_down(const struct run *run, const struct rows *rows,
+                         const struct lora_module *m, float *xa, const float *x)
 {
     const struct adapter *adapter = run->model->adapter;
 
     if (drops(run)) {
-        drop_leaves(run, m->linear, run->work->dropped, x, m->C, 0);
+        drop_leaves(run, rows, m->linear, run->work->dropped, x, m->C, 0);
         x = run->work->dropped;
     }
     gemm(run->nn, &(struct gemm_call){ .trans_b = 1,
-                                       .M = run->pass->N,
+                                       .M = rows->N,
                                        .N = adapter->R,
                                        .K = m->C,
                                        .alpha = adapter->scale,
@@ -55,13 +56,13 @@ static void adapter_down(const struct run *run, const struct lora_module *m, flo
                                        .ldc = (size_t)adapter->R });
 }
 
-void linear_forward(const struct run *run, const struct model_linear *lin, float *y, float *xa,
-                    const float *x)
+void linear_forward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
+                    float *y, float *xa, const float *x)
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
     struct gemm_call call = { .trans_b = 1,
-                              .M = run->pass->N,
+                              .M = rows->N,
                               .N = lin->O,
                               .K = lin->C,
                               .alpha = 1.0f,
@@ -74,12 +75,14 @@ void linear_forward(const struct run *run, const struct model_linear *lin, float
                               .ldc = (size_t)lin->O };
 
     if (m) {
-        adapter_down(run, m, xa, x);
+        adapter_down(run, rows, m, xa, x);
         call.R = adapter->R;
         call.u = xa;
         call.v = adapter->params + m->b_offset;
         call.ldu = call.ldv = (size_t)adapter->R;
     }
+    if (!y)
+        return;
     gemm(run->nn, &call);
     if (lin->bias)
         bias_forward(run->nn, y, lin->bias, call.M, lin->O);
@@ -92,6 +95,8 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
     struct model_work *work = run->work;
     int R = run->model->adapter->R;
 
+    if (T == 0)
+        return; // no row of the last layer is labelled in this leaf
     gemm(run->nn, &(struct gemm_call){ .trans_a = 1,
                                        .M = R,
                                        .N = m->C,
@@ -122,13 +127,13 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
 }
 
 /* dxa [N,R] = s dy B, then the adapter's own gradients leaf by leaf. */
-static void adapter_backward(const struct run *run, const struct lora_module *m, const float *dy,
-                             const float *x, const float *xa)
+static void adapter_backward(const struct run *run, const struct rows *rows,
+                             const struct lora_module *m, const float *dy, const float *x,
+                             const float *xa)
 {
     const struct adapter *adapter = run->model->adapter;
-    const struct model_pass *pass = run->pass;
 
-    gemm(run->nn, &(struct gemm_call){ .M = pass->N,
+    gemm(run->nn, &(struct gemm_call){ .M = rows->N,
                                        .N = adapter->R,
                                        .K = m->O,
                                        .alpha = adapter->scale,
@@ -139,19 +144,20 @@ static void adapter_backward(const struct run *run, const struct lora_module *m,
                                        .ldb = (size_t)adapter->R,
                                        .ldc = (size_t)adapter->R });
     if (drops(run)) {
-        drop_leaves(run, m->linear, run->work->dropped, x, m->C, 0);
+        drop_leaves(run, rows, m->linear, run->work->dropped, x, m->C, 0);
         x = run->work->dropped;
     }
-    for (int i = 0; i < pass->n_leaves; i++)
-        leaf_gradients(run, m, pass->leaves[i], pass->leaves[i + 1] - pass->leaves[i], dy, x, xa);
+    for (int i = 0; i < run->pass->n_leaves; i++)
+        leaf_gradients(run, m, rows->leaves[i], rows->leaves[i + 1] - rows->leaves[i], dy, x, xa);
 }
 
 /* dx += dropout(dxa A): behind a mask the adapter's part cannot ride on the frozen weight's product. */
-static void masked_input_gradient(const struct run *run, const struct lora_module *m, float *dx)
+static void masked_input_gradient(const struct run *run, const struct rows *rows,
+                                  const struct lora_module *m, float *dx)
 {
     const struct adapter *adapter = run->model->adapter;
 
-    gemm(run->nn, &(struct gemm_call){ .M = run->pass->N,
+    gemm(run->nn, &(struct gemm_call){ .M = rows->N,
                                        .N = m->C,
                                        .K = adapter->R,
                                        .alpha = 1.0f,
@@ -161,15 +167,15 @@ static void masked_input_gradient(const struct run *run, const struct lora_modul
                                        .lda = (size_t)adapter->R,
                                        .ldb = (size_t)m->C,
                                        .ldc = (size_t)m->C });
-    drop_leaves(run, m->linear, dx, run->work->dropped, m->C, 1);
+    drop_leaves(run, rows, m->linear, dx, run->work->dropped, m->C, 1);
 }
 
-void linear_backward(const struct run *run, const struct model_linear *lin, float *dx, int add,
-                     const float *dy, const float *x, const float *xa)
+void linear_backward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
+                     float *dx, int add, const float *dy, const float *x, const float *xa)
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
-    struct gemm_call call = { .M = run->pass->N,
+    struct gemm_call call = { .M = rows->N,
                               .N = lin->C,
                               .K = lin->O,
                               .alpha = 1.0f,
@@ -183,7 +189,7 @@ void linear_backward(const struct run *run, const struct model_linear *lin, floa
                               .ldc = (size_t)lin->C };
 
     if (m)
-        adapter_backward(run, m, dy, x, xa);
+        adapter_backward(run, rows, m, dy, x, xa);
     if (!dx)
         return;
     if (m && !drops(run)) {
@@ -195,5 +201,5 @@ void linear_backward(const struct run *run, const struct model_linear *lin, floa
     }
     gemm(run->nn, &call);
     if (m && drops(run))
-        masked_input_gradient(run, m, dx);
+        masked_input_gradient(run, rows, m, dx);
 }

@@ -237,16 +237,19 @@ double model_flops(const struct model *model, double tokens, double labelled, do
                    int train)
 {
     const struct model_config *c = &model->config;
-    double per_layer = model_layer_parameters(model) / c->L;
-    double attention = (double)c->H * c->D * squares; // two products over half the square
-    double head = 2.0 * (double)c->V * c->C * labelled;
-    double flops = (2.0 * per_layer * tokens + 2.0 * attention) * c->L + head;
-    int trained = c->L - model->first_layer;
+    double layers = model_layer_parameters(model), per_layer = layers / c->L;
+    double attention = 2.0 * (double)c->H * c->D * squares; // two products over half the square
+    double top = (double)c->V * c->C * labelled;            // multiply-adds
+    double trained = c->L - model->first_layer;
+    double flops;
 
+    for (int s = SLOT_O; s < SLOT_COUNT; s++) // the last layer ends early for unlabelled tokens
+        top -= linear_parameters(&model->layers[c->L - 1].linear[s]) * (tokens - labelled);
+    flops = 2.0 * (layers * tokens + top) + attention * c->L;
     if (model->adapter)
         flops += 2.0 * (double)model->adapter->param_count * tokens;
     if (!train)
         return flops;
-    flops += (2.0 * per_layer * tokens + 4.0 * attention) * trained + head;
+    flops += 2.0 * (per_layer * trained * tokens + top) + 2.0 * attention * trained;
     return flops + 4.0 * (double)model->adapter->param_count * tokens;
 }

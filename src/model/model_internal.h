@@ -7,6 +7,15 @@
 #include "base/mem.h"
 #include "model/model.h"
 
+/*
+ * Which tokens of the pass the arrays in hand have a row for: all of them, or, past the attention
+ * of the last layer, the labelled ones alone: nothing else reaches the loss.
+ */
+struct rows {
+    int N;
+    const int *leaves; // [n_leaves+1] bounds of the leaves in rows
+};
+
 /* What the functions of one pass share. */
 struct run {
     const struct model *model;
@@ -14,34 +23,34 @@ struct run {
     struct model_work *work;
     const struct model_pass *pass;
     const struct model_sink *sink;
+    struct rows all, labelled;
 };
+
+/* The rows that layer l has past its attention. */
+const struct rows *layer_rows(const struct run *run, int l);
 
 /* The layer keeps its activations; otherwise they are computed again before its backward pass. */
 int layer_is_kept(const struct model *model, const struct model_shape *shape, int l);
 
-/* Layer l from acts[l].x to next [N,C]; fills acts[l]. next NULL: only what backward needs. */
+/* Layer l from acts[l].x to next [layer_rows,C]; fills acts[l]. next NULL: only acts[l]. */
 void layer_forward(const struct run *run, int l, float *next);
 
 /* Turns work->dx, the gradient of layer l's output, into that of its input; gives leaves to the sink. */
 void layer_backward(const struct run *run, int l);
 
-/* h [N,C] = normed input of the attention or of the MLP, from kept activations. */
-void layer_norm_in(const struct run *run, int l, float *h);
-void layer_norm_mid(const struct run *run, int l, float *h);
-
 /*
  * y = W x + bias + B xa, where xa [N,R] = s dropout(x) A^T is kept.
- *   y [N,O] out   x [N,C]
+ *   y [N,O] out, NULL: only xa   x [N,C], N = rows->N
  */
-void linear_forward(const struct run *run, const struct model_linear *lin, float *y, float *xa,
-                    const float *x);
+void linear_forward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
+                    float *y, float *xa, const float *x);
 
 /*
  * dx = (or +=, where add is set) W^T dy + the adapter's part; the adapter's own gradients go to the
  * sink. dx NULL: only the adapter's gradients.
  *   dy [N,O]   x [N,C] and xa [N,R] as in the forward pass
  */
-void linear_backward(const struct run *run, const struct model_linear *lin, float *dx, int add,
-                     const float *dy, const float *x, const float *xa);
+void linear_backward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
+                     float *dx, int add, const float *dy, const float *x, const float *xa);
 
 #endif

@@ -31,60 +31,53 @@ static void forward(const struct run *run)
         layer_forward(run, l, l + 1 < m->config.L ? work->acts[l + 1].x : work->x_out);
 }
 
-/* The labelled rows side by side: only they reach the head. Returns how many. */
-static int gather_labelled(const struct run *run)
+/* The labelled rows, in order, and where the leaves begin among them. */
+static void find_labelled(struct run *run)
 {
+    const struct model_pass *pass = run->pass;
     struct model_work *work = run->work;
-    size_t C = (size_t)run->model->config.C;
     int M = 0;
 
-    for (int i = 0; i < run->pass->N; i++) {
-        if (run->pass->targets[i] < 0)
-            continue;
-        work->loss_row[M] = i;
-        work->loss_target[M] = run->pass->targets[i];
-        memcpy(work->loss_h + (size_t)M * C, work->x_out + (size_t)i * C, C * sizeof(float));
-        M++;
+    for (int leaf = 0; leaf < pass->n_leaves; leaf++) {
+        work->loss_leaf[leaf] = M;
+        for (int i = pass->leaves[leaf]; i < pass->leaves[leaf + 1]; i++) {
+            if (pass->targets[i] < 0)
+                continue;
+            work->loss_row[M] = i;
+            work->loss_target[M++] = pass->targets[i];
+        }
     }
-    return M;
+    work->loss_leaf[pass->n_leaves] = M;
+    run->all = (struct rows){ pass->N, pass->leaves };
+    run->labelled = (struct rows){ M, work->loss_leaf };
 }
 
-static void sum_leaf_losses(const struct run *run, int M, double *leaf_loss)
+static void sum_leaf_losses(const struct run *run, double *leaf_loss)
 {
-    int leaf = 0;
-
-    for (int i = 0; i < run->pass->n_leaves; i++)
-        leaf_loss[i] = 0.0;
-    for (int i = 0; i < M; i++) {
-        while (run->work->loss_row[i] >= run->pass->leaves[leaf + 1])
-            leaf++;
-        leaf_loss[leaf] += run->work->loss[i];
+    for (int leaf = 0; leaf < run->pass->n_leaves; leaf++) {
+        leaf_loss[leaf] = 0.0;
+        for (int i = run->labelled.leaves[leaf]; i < run->labelled.leaves[leaf + 1]; i++)
+            leaf_loss[leaf] += run->work->loss[i];
     }
 }
 
-/* Loss of every leaf; with train, dx of the last layer's output. Returns the labelled rows. */
-static int head(const struct run *run, double *leaf_loss)
+/* Loss of every leaf; with train, dx of the last layer's output. */
+static void head(const struct run *run, double *leaf_loss)
 {
     const struct model *m = run->model;
     struct model_work *work = run->work;
-    int C = m->config.C, M = gather_labelled(run);
-    float *normed = work->h; // [M,C]: no more rows than tokens
-    float *dx = work->loss_h;
+    int C = m->config.C, M = run->labelled.N;
 
-    rmsnorm_forward(run->nn, normed, work->loss_rstd, work->loss_h, m->norm_out, m->config.eps, M,
+    rmsnorm_forward(run->nn, work->h, work->loss_rstd, work->x_out, m->norm_out, m->config.eps, M,
                     C);
-    cross_entropy(run->nn, work->loss, run->pass->train ? work->loss_dh : NULL, normed, m->head,
+    cross_entropy(run->nn, work->loss, run->pass->train ? work->loss_dh : NULL, work->h, m->head,
                   m->head_dtype, work->loss_target, M, C, m->config.V, work->logits);
-    sum_leaf_losses(run, M, leaf_loss);
+    sum_leaf_losses(run, leaf_loss);
     if (!run->pass->train)
-        return M;
-    memset(work->dx, 0, (size_t)run->pass->N * C * sizeof(float));
-    memset(normed, 0, (size_t)M * C * sizeof(float));
-    rmsnorm_backward(run->nn, normed, work->loss_dh, dx, m->norm_out, work->loss_rstd, M, C);
-    for (int i = 0; i < M; i++)
-        memcpy(work->dx + (size_t)work->loss_row[i] * C, normed + (size_t)i * C,
-               (size_t)C * sizeof(float));
-    return M;
+        return;
+    memset(work->dx, 0, (size_t)M * C * sizeof(float));
+    rmsnorm_backward(run->nn, work->dx, work->loss_dh, work->x_out, m->norm_out, work->loss_rstd, M,
+                     C);
 }
 
 static void backward(const struct run *run)
@@ -93,7 +86,7 @@ static void backward(const struct run *run)
 
     for (int l = m->config.L - 1; l >= m->first_layer; l--) {
         if (!layer_is_kept(m, &run->work->shape, l))
-            layer_forward(run, l, run->work->x_out);
+            layer_forward(run, l, NULL);
         layer_backward(run, l);
     }
 }
@@ -101,12 +94,14 @@ static void backward(const struct run *run)
 void model_run(const struct model *model, const struct nn *nn, struct model_work *work,
                const struct model_pass *pass, double *leaf_loss, const struct model_sink *sink)
 {
-    struct run run = { model, nn, work, pass, sink };
+    struct run run = { .model = model, .nn = nn, .work = work, .pass = pass, .sink = sink };
 
     if (pass->N > work->shape.N || pass->n_leaves > work->shape.n_leaves)
         BUG("a pass of %d tokens in %d leaves for a workspace of %d in %d", pass->N, pass->n_leaves,
             work->shape.N, work->shape.n_leaves);
+    find_labelled(&run);
     forward(&run);
-    if (head(&run, leaf_loss) > 0 && pass->train)
+    head(&run, leaf_loss);
+    if (pass->train && run.labelled.N > 0)
         backward(&run);
 }

@@ -18,9 +18,10 @@ static float *floats(struct arena *arena, size_t rows, size_t cols)
 
 /* Everything of a layer but its input. */
 static void place_acts(struct layer_acts *a, struct arena *arena, const struct model *model, int l,
-                       size_t N)
+                       const struct model_shape *shape)
 {
     const struct model_config *c = &model->config;
+    size_t N = (size_t)shape->N, past = l + 1 == c->L ? (size_t)shape->labelled : N;
     size_t q = (size_t)c->H * c->D, kv = (size_t)c->G * c->D;
 
     a->rstd_in = floats(arena, N, 1);
@@ -35,13 +36,14 @@ static void place_acts(struct layer_acts *a, struct arena *arena, const struct m
     a->v = floats(arena, N, kv);
     a->att = floats(arena, N, q);
     a->lse = floats(arena, N, (size_t)c->H);
-    a->x_mid = floats(arena, N, (size_t)c->C);
-    a->rstd_mid = floats(arena, N, 1);
-    a->gate = floats(arena, N, (size_t)c->F);
-    a->up = floats(arena, N, (size_t)c->F);
+    a->x_mid = floats(arena, past, (size_t)c->C);
+    a->rstd_mid = floats(arena, past, 1);
+    a->gate = floats(arena, past, (size_t)c->F);
+    a->up = floats(arena, past, (size_t)c->F);
     for (int s = 0; s < SLOT_COUNT; s++)
         if (l < 0 || model->layers[l].linear[s].module >= 0)
-            a->xa[s] = floats(arena, N, model->adapter ? (size_t)model->adapter->R : 0);
+            a->xa[s] = floats(arena, s < SLOT_O ? N : past,
+                              model->adapter ? (size_t)model->adapter->R : 0);
 }
 
 int layer_is_kept(const struct model *model, const struct model_shape *shape, int l)
@@ -59,12 +61,12 @@ static void place_layers(struct model_work *work, struct arena *arena, const str
         shared = shared || !layer_is_kept(model, shape, l);
     work->acts = arena_take(arena, (size_t)L, sizeof(*work->acts));
     if (shared)
-        place_acts(&common, arena, model, -1, (size_t)shape->N);
+        place_acts(&common, arena, model, -1, shape);
     for (int l = 0; l < L; l++) {
         struct layer_acts a = { 0 };
 
         if (layer_is_kept(model, shape, l))
-            place_acts(&a, arena, model, l, (size_t)shape->N);
+            place_acts(&a, arena, model, l, shape);
         else
             a = common;
         a.x = floats(arena, (size_t)shape->N, (size_t)model->config.C);
@@ -74,15 +76,18 @@ static void place_layers(struct model_work *work, struct arena *arena, const str
 }
 
 static void place_loss(struct model_work *work, struct arena *arena, const struct model *model,
-                       size_t M)
+                       const struct model_shape *shape)
 {
     const struct model_config *c = &model->config;
+    size_t M = (size_t)shape->labelled;
 
-    work->loss_h = floats(arena, M, (size_t)c->C);
+    work->x_out = floats(arena, M, (size_t)c->C);
+    work->top_att = floats(arena, M, (size_t)c->H * (size_t)c->D);
     work->loss_dh = floats(arena, M, (size_t)c->C);
     work->loss_rstd = floats(arena, M, 1);
     work->loss = arena_take(arena, M, sizeof(*work->loss));
     work->loss_row = arena_take(arena, M, sizeof(*work->loss_row));
+    work->loss_leaf = arena_take(arena, (size_t)shape->n_leaves + 1, sizeof(*work->loss_leaf));
     work->loss_target = arena_take(arena, M, sizeof(*work->loss_target));
     work->logits = floats(arena, (size_t)cross_entropy_rows((int)M, c->V), (size_t)c->V);
 }
@@ -103,7 +108,6 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
 
     *work = (struct model_work){ .shape = *shape };
     place_layers(work, arena, model, shape);
-    work->x_out = floats(arena, N, C);
     work->cosine = floats(arena, N, (size_t)c->D / 2);
     work->sine = floats(arena, N, (size_t)c->D / 2);
     work->h = floats(arena, N, C);
@@ -111,7 +115,7 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
     if (model->adapter && model->adapter->dropout > 0.0f)
         work->dropped = floats(arena, N, widest);
     work->attention = floats(arena, attention_scratch_floats(nn, shape->longest), 1);
-    place_loss(work, arena, model, (size_t)shape->labelled);
+    place_loss(work, arena, model, shape);
     work->dx = floats(arena, N, C);
     work->dh = floats(arena, N, C);
     work->dgate = floats(arena, N, F);

@@ -70,17 +70,14 @@ void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks)
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count)
 {
-    const struct model_config *c = &job->model.config;
-    struct schedule_cost unit = { .per_token = 4.0 * model_layer_parameters(&job->model),
-                                  .per_pair = 6.0 * c->L * c->H * c->D };
     double sum = 0.0;
 
     *size = (struct step_size){ 0 };
     for (size_t i = 0; i < count; i++) {
         double sq = sample_store_squares(&job->store, job->train, (size_t)rows[i]);
 
-        deal->cost[i] = schedule_row_cost(&unit, job->train->length[rows[i]], sq) +
-                        4.0 * c->V * c->C * job->train->labelled[rows[i]];
+        deal->cost[i] = model_flops(&job->model, job->train->length[rows[i]],
+                                    job->train->labelled[rows[i]], sq, 1);
         sum += deal->cost[i];
         size->tokens += job->train->length[rows[i]];
         size->labelled += job->train->labelled[rows[i]];

@@ -135,7 +135,7 @@ static void run(struct bench *b, const struct leaves *p, double *loss, int train
     model_run(&b->model, &b->nn, &b->work, &pass, loss, &sink);
 }
 
-/* The head on one row of the last layer's output. */
+/* The head on one row of the last layer's output, which has the labelled rows in order. */
 static void row_logits(const struct bench *b, int row, float *logits)
 {
     const struct model_config *c = &b->model.config;
@@ -177,9 +177,13 @@ static double compare_logits(struct bench *b, int T)
     assert_int_equal(n, T);
     assert_int_equal(n_logits, n_rows * (size_t)b->model.config.V);
     leaves_add(&p, ids, NULL, T);
+    for (size_t r = 0; r < n_rows; r++) {
+        p.targets[rows[r]] = 0;
+        assert_true(r == 0 || rows[r] > rows[r - 1]);
+    }
     run(b, &p, loss, 0);
     for (size_t r = 0; r < n_rows; r++) {
-        row_logits(b, rows[r], got);
+        row_logits(b, (int)r, got);
         for (int v = 0; v < b->model.config.V; v++) {
             double w = (double)want[r * (size_t)b->model.config.V + (size_t)v];
 
