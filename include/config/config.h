@@ -150,6 +150,7 @@ struct config {
     int64_t memory_budget;     // bytes for a rank's activations; 0: null, automatic
     int64_t token_budget;      // tokens computed together; 0: null, automatic
     int state_steps;           // steps between two rolling resume states
+    int profile;               // write profile.json
 
     /* not keys */
     struct config_list notes;    // what the user should know, a line each

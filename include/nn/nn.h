@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/profile.h"
 
 enum gemm_backend { GEMM_AUTO, GEMM_NATIVE, GEMM_OPENBLAS, GEMM_ONEDNN, GEMM_BACKEND_COUNT };
 
@@ -29,8 +30,9 @@ struct nn {
     enum gemm_backend backend; // never GEMM_AUTO once open
     int threads;
     struct arena arena;
-    float *scratch;        // one part per thread, each at the start of a cache line
-    size_t scratch_stride; // floats of one part
+    float *scratch;          // one part per thread, each at the start of a cache line
+    size_t scratch_stride;   // floats of one part
+    struct profile *profile; // who laps after each call; NULL: nobody
 };
 
 /*

@@ -26,6 +26,8 @@ static const struct config_key rows[] = {
           LIMITS(1, HUGE_COUNT)),
     WORKS(state_steps, INT, "1", "steps between two writes of the state that a resume starts from",
           LIMITS(1, HUGE_COUNT)),
+    WORKS(profile, BOOL, "false",
+          "write profile.json, where the time of each step goes, and print it as a table"),
 };
 
 KEY_TABLE(keys_ours, rows);

@@ -75,7 +75,9 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
                               .ldc = (size_t)lin->O };
 
     if (m) {
+        profile_products(run->nn->profile, PROFILE_ADAPTER);
         adapter_down(run, rows, m, xa, x);
+        profile_products(run->nn->profile, PROFILE_GEMM);
         call.R = adapter->R;
         call.u = xa;
         call.v = adapter->params + m->b_offset;
@@ -188,8 +190,11 @@ void linear_backward(const struct run *run, const struct rows *rows, const struc
                               .ldb = (size_t)lin->C,
                               .ldc = (size_t)lin->C };
 
-    if (m)
+    if (m) {
+        profile_products(run->nn->profile, PROFILE_ADAPTER);
         adapter_backward(run, rows, m, dy, x, xa);
+        profile_products(run->nn->profile, PROFILE_GEMM);
+    }
     if (!dx)
         return;
     if (m && !drops(run)) {

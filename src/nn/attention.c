@@ -137,6 +137,19 @@ static void forward_head(const struct nn *nn, const struct attention_call *call,
     }
 }
 
+/* What n products of a head over half the square of each block come to: what the mathematics needs. */
+static double products(const struct attention_call *call, int n)
+{
+    double sum = 0.0;
+
+    for (int b = 0; b < call->n_blocks; b++) {
+        double T = call->blocks[b + 1] - call->blocks[b];
+
+        sum += T * T;
+    }
+    return n * sum * call->D;
+}
+
 void attention_forward(const struct nn *nn, const struct attention_call *call, int longest)
 {
     int tasks = call->n_blocks * call->H;
@@ -149,6 +162,7 @@ void attention_forward(const struct nn *nn, const struct attention_call *call, i
         forward_head(nn, call, task / call->H, task % call->H,
                      call->scratch + (size_t)thread * stride, thread);
     }
+    profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 2));
 }
 
 /* p and ds of one tile, then their three products. */
@@ -219,4 +233,5 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
         backward_group(nn, call, task / call->G, task % call->G, d_o, delta, dq, dk, dv, p,
                        p + half, thread);
     }
+    profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 4));
 }

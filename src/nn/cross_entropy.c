@@ -22,6 +22,7 @@ void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h,
 {
     int step = cross_entropy_rows(M, V);
 
+    profile_products(nn->profile, PROFILE_HEAD);
     for (int i0 = 0; i0 < M; i0 += step) {
         int m = M - i0 < step ? M - i0 : step;
         struct gemm_call logits = { .trans_b = 1,
@@ -53,7 +54,9 @@ void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h,
         for (int i = 0; i < m; i++)
             loss[i0 + i] =
                 nn->kernels->cross_entropy_row(scratch + (size_t)i * V, targets[i0 + i], V);
+        profile_lap(nn->profile, PROFILE_HEAD, 0.0);
         if (dh)
             gemm(nn, &back);
     }
+    profile_products(nn->profile, PROFILE_GEMM);
 }

@@ -29,6 +29,7 @@ void swiglu_forward(const struct nn *nn, float *y, const float *gate, const floa
 
         nn->kernels->swiglu_forward(y + at, gate + at, up + at, chunk_len(n, c));
     }
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void swiglu_backward(const struct nn *nn, float *dgate, float *dup, const float *dy,
@@ -41,6 +42,7 @@ void swiglu_backward(const struct nn *nn, float *dgate, float *dup, const float 
         nn->kernels->swiglu_backward(dgate + at, dup + at, dy + at, gate + at, up + at,
                                      chunk_len(n, c));
     }
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void add_forward(const struct nn *nn, float *y, const float *x, size_t n)
@@ -48,6 +50,7 @@ void add_forward(const struct nn *nn, float *y, const float *x, size_t n)
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (long c = 0; c < chunk_count(n); c++)
         nn->kernels->add(y + (size_t)c * CHUNK, x + (size_t)c * CHUNK, chunk_len(n, c));
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void bias_forward(const struct nn *nn, float *y, const float *bias, int N, int O)
@@ -55,6 +58,7 @@ void bias_forward(const struct nn *nn, float *y, const float *bias, int N, int O
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (int i = 0; i < N; i++)
         nn->kernels->add_bias(y + (size_t)i * O, bias, 1, O);
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void dropout_apply(const struct nn *nn, float *y, const float *x, float p,
@@ -71,4 +75,5 @@ void dropout_apply(const struct nn *nn, float *y, const float *x, float p,
         nn->kernels->dropout(y + at, x + at, scale, key->seed, counter, threshold, add,
                              chunk_len(n, c));
     }
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }

@@ -11,6 +11,7 @@ void rmsnorm_forward(const struct nn *nn, float *y, float *rstd, const float *x,
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (int i = 0; i < N; i++)
         nn->kernels->rmsnorm_forward(y + (size_t)i * C, rstd + i, x + (size_t)i * C, w, eps, 1, C);
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void rmsnorm_backward(const struct nn *nn, float *dx, const float *dy, const float *x,
@@ -20,4 +21,5 @@ void rmsnorm_backward(const struct nn *nn, float *dx, const float *dy, const flo
     for (int i = 0; i < N; i++)
         nn->kernels->rmsnorm_backward(dx + (size_t)i * C, dy + (size_t)i * C, x + (size_t)i * C, w,
                                       rstd + i, 1, C);
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }

@@ -53,6 +53,7 @@ void rope_table(const struct nn *nn, float *cosine, float *sine, const int *posi
             cosine[(size_t)i * half + d] = (float)cos((double)angle);
             sine[(size_t)i * half + d] = (float)sin((double)angle);
         }
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 static void rotate(const struct nn *nn, float *x, const float *cosine, const float *sine,
@@ -64,6 +65,7 @@ static void rotate(const struct nn *nn, float *x, const float *cosine, const flo
     for (int i = 0; i < N; i++)
         nn->kernels->rope_rotate(x + (size_t)i * stride, cosine + (size_t)i * (D / 2),
                                  sine + (size_t)i * (D / 2), sign, 1, H, D, stride);
+    profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
 void rope_forward(const struct nn *nn, float *x, const float *cosine, const float *sine, int N,

@@ -329,6 +329,7 @@ void job_close(struct job *job)
 {
     trainer_log_close(&job->log);
     history_release(&job->history);
+    strbuf_release(&job->profile.steps);
     arena_close(&job->arena);
     free(job->batch);
     schedule_close(&job->schedule);

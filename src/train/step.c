@@ -20,6 +20,7 @@ struct accumulator {
     int64_t *sum;
     int bits, bad;
     int64_t leaves;
+    struct profile *profile;
 };
 
 static void accumulate(void *context, size_t offset, const float *g, size_t n)
@@ -27,6 +28,7 @@ static void accumulate(void *context, size_t offset, const float *g, size_t n)
     struct accumulator *acc = context;
 
     acc->bad |= exact_sum_add(acc->sum + offset, g, n, acc->bits, acc->leaves);
+    profile_lap(acc->profile, PROFILE_LEAF_SUMS, 0.0);
 }
 
 /* Computes the pass in hand and adds its leaves. */
@@ -64,6 +66,7 @@ static int run_rows(struct job *job, const int64_t *rows, size_t count, struct a
             run_pass(job, acc, meter);
         if (batch_add(job->batch, &job->store, job->train, row, (uint32_t)i, err) < 0)
             return -1;
+        profile_lap(job->nn.profile, PROFILE_INPUT, 0.0);
     }
     run_pass(job, acc, meter);
     return 0;
@@ -74,7 +77,9 @@ static int gradients(struct job *job, const int64_t *rows, size_t count, int bit
                      struct error *err)
 {
     size_t P = job->adapter.param_count;
-    struct accumulator acc = { .sum = job->sum, .bits = bits, .leaves = (int64_t)count };
+    struct accumulator acc = {
+        .sum = job->sum, .bits = bits, .leaves = (int64_t)count, .profile = job->nn.profile
+    };
     int64_t *meter = job->sum + P;
     int rc;
 
@@ -83,7 +88,12 @@ static int gradients(struct job *job, const int64_t *rows, size_t count, int bit
     meter[METER_BAD] = acc.bad;
     meter[METER_FAILED] = rc < 0;
     meter[METER_STOP] = signal_stop_requested() != 0;
+    profile_lap(job->nn.profile, PROFILE_OTHER, 0.0);
+    if (job->nn.profile)
+        dist_barrier(job->dist);
+    profile_lap(job->nn.profile, PROFILE_WAITING, 0.0);
     dist_sum_i64(job->dist, job->sum, P + METER_COUNT);
+    profile_lap(job->nn.profile, PROFILE_REDUCTION, 0.0);
     return meter[METER_FAILED] ? dist_agree(job->dist, rc, err) : 0;
 }
 
@@ -99,6 +109,7 @@ static void apply(struct job *job, int bits, double labelled)
     job->rate = lr_schedule_rate(&job->lr, job->step);
     adamw_step(&adamw, job->adapter.params, job->exp_avg, job->exp_avg_sq, job->grad, P, job->rate,
                job->step + 1);
+    profile_lap(job->nn.profile, PROFILE_OPTIMIZER, 0.0);
 }
 
 int step_run(struct job *job, int *stop, struct error *err)

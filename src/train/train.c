@@ -144,12 +144,15 @@ static int after_step(struct job *job, int *stop, struct error *err)
         show_progress(job, job->last_loss, 0);
     if (dist_agree(job->dist, rc, err) < 0)
         return -1;
+    profile_lap(job->nn.profile, PROFILE_OTHER, 0.0);
     if (!*stop && evaluate_if_due(job, stop, err) < 0)
         return -1;
+    profile_lap(job->nn.profile, PROFILE_EVALUATION, 0.0);
     if (save_due(job) && save_checkpoint(job, err) < 0)
         return -1;
-    if (*stop || last || job->step % job->cfg->state_steps == 0)
-        return save_rolling(job, err);
+    if ((*stop || last || job->step % job->cfg->state_steps == 0) && save_rolling(job, err) < 0)
+        return -1;
+    profile_lap(job->nn.profile, PROFILE_SAVING, 0.0);
     return 0;
 }
 
@@ -175,6 +178,7 @@ static int loop(struct job *job, struct error *err)
         return -1;
     if (job->step == 0 && job->cfg->eval_on_start && evaluate_all(job, &stop, err) < 0)
         return -1;
+    profile_report_start(job);
     while (job->step < job->schedule.total_steps) {
         double start = clock_s();
 
@@ -182,6 +186,7 @@ static int loop(struct job *job, struct error *err)
             return interrupted(job);
         if (step_run(job, &stop, err) < 0 || after_step(job, &stop, err) < 0)
             return -1;
+        profile_report_step(job);
         job->step_s = clock_s() - start;
         watch_time(job);
     }
@@ -286,6 +291,8 @@ static int run_job(struct job *job, struct error *err)
                  job->train->count, (long long)job->schedule.total_steps,
                  (long long)job->plan.global_batch, job->plan.shape.N);
         rc = loop(job, err);
+        if (rc >= 0 && dist_agree(job->dist, profile_report_write(job, err), err) < 0)
+            rc = -1;
     }
     return rc == TRAIN_DONE ? finish(job, err) : rc;
 }

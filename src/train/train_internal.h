@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/profile.h"
+#include "base/strbuf.h"
 #include "ckpt/checkpoint.h"
 #include "data/prepare.h"
 #include "data/sample_store.h"
@@ -62,6 +64,15 @@ struct meters {
     int64_t evaluated; // the last step that was evaluated; -1: none
 };
 
+/* What `profile: true` collects. */
+struct job_profile {
+    struct profile watch;
+    struct strbuf steps;             // rank 0: JSON of the steps
+    int64_t count;                   // steps
+    double seconds[PROFILE_CLASSES]; // of the steps after the first
+    double flops[PROFILE_CLASSES];
+};
+
 struct job {
     struct dist *dist;
     const struct config *cfg;
@@ -93,6 +104,7 @@ struct job {
     struct eval_record last_eval; // samples 0: none yet
     struct history history;
     struct trainer_log log;
+    struct job_profile profile;
     double start_s, loop_start_s, step_s;
     int64_t first_step, first_tokens; // of this start
     double first_flops;
@@ -178,6 +190,16 @@ int save_rolling(struct job *job, struct error *err);
 int save_checkpoint(struct job *job, struct error *err);
 int save_evaluation(struct job *job, struct error *err);
 int save_results(struct job *job, const struct summary_record *summary, struct error *err);
+
+/* --- profile_report.c: nothing without `profile: true`. --- */
+
+void profile_report_start(struct job *job);
+
+/* After each step. Collective. */
+void profile_report_step(struct job *job);
+
+/* Rank 0 writes the file and prints the table; the others do nothing. */
+int profile_report_write(struct job *job, struct error *err);
 
 /* --- steps_log.c: output_dir/steps.jsonl, every step in full precision and without times. --- */
 

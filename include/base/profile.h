@@ -1,0 +1,79 @@
+/*
+ * base/profile.h: where the time goes.
+ *
+ * A stopwatch with laps: profile_lap() charges the time since the last lap to
+ * a class of work. Whoever finishes a piece of work laps, so no time is
+ * counted twice and none is lost. A lap costs two readings of the clock at
+ * most; with p NULL, which is the rule, a test.
+ *
+ * Local; one thread.
+ */
+#ifndef BASE_PROFILE_H
+#define BASE_PROFILE_H
+
+#include <stdint.h>
+
+enum profile_class {
+    PROFILE_GEMM,        // products of frozen weights, with the adapter's term that rides on them
+    PROFILE_HEAD,        // products of the head, softmax and loss
+    PROFILE_ADAPTER,     // products of the adapter alone
+    PROFILE_ATTENTION,   // scores, softmax and their gradients
+    PROFILE_ELEMENTWISE, // norms, rotation, SwiGLU, residuals, dropout
+    PROFILE_LEAF_SUMS,   // gradients of the leaves, added exactly
+    PROFILE_INPUT,       // rows read and laid out
+    PROFILE_WAITING,     // for other ranks
+    PROFILE_REDUCTION,   // gradients summed over the ranks
+    PROFILE_OPTIMIZER,   // clipping and AdamW
+    PROFILE_SAVING,      // states and checkpoints
+    PROFILE_EVALUATION,
+    PROFILE_OTHER, // logs, the schedule, what is not named
+    PROFILE_CLASSES
+};
+
+enum { PROFILE_SHAPES = 48 };
+
+/* All products C [M,N] of the same N and K, whatever M. */
+struct profile_shape {
+    int N, K;
+    int64_t ns;
+    double flops;
+};
+
+struct profile {
+    int64_t last_ns;
+    int64_t ns[PROFILE_CLASSES]; // since profile_reset()
+    double flops[PROFILE_CLASSES];
+    struct profile_shape shape[PROFILE_SHAPES]; // since the start
+    int shapes;
+    enum profile_class products; // what the next products belong to
+};
+
+const char *profile_class_name(enum profile_class c);
+
+/* Sets the classes to zero; the shapes stay. */
+void profile_reset(struct profile *p);
+
+void profile_lap_at(struct profile *p, enum profile_class c, double flops);
+void profile_lap_gemm_at(struct profile *p, int M, int N, int K, int R);
+
+static inline void profile_lap(struct profile *p, enum profile_class c, double flops)
+{
+    if (p)
+        profile_lap_at(p, c, flops);
+}
+
+/* A product C [M,N] over K with a low-rank term of rank R. */
+static inline void profile_lap_gemm(struct profile *p, int M, int N, int K, int R)
+{
+    if (p)
+        profile_lap_gemm_at(p, M, N, K, R);
+}
+
+/* Products belong to c from here on: PROFILE_GEMM, PROFILE_HEAD or PROFILE_ADAPTER. */
+static inline void profile_products(struct profile *p, enum profile_class c)
+{
+    if (p)
+        p->products = c;
+}
+
+#endif

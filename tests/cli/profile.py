@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""profile: true says where all of the time goes and changes nothing else.
+
+    tests/cli/profile.py
+"""
+
+import os
+import sys
+
+import harness as h
+
+ALWAYS = ("frozen products", "adapter products", "head and loss", "attention", "norms, elementwise",
+          "leaf sums", "input", "reduction", "optimizer", "saving")
+
+
+def run(checks, ranks, **changes):
+    out = checks.path("out")
+    yaml = h.write_yaml(checks.path("run.yaml"), output_dir=out, lora_dropout=0.1, max_steps=4,
+                        **changes)
+    result = h.run(ranks, ["train", yaml])
+    checks.check(f"on {ranks} ranks: trains", result.code == 0, result.tail())
+    return out, result
+
+
+def main():
+    h.require_program()
+    checks = h.Checks("profile")
+    out, _ = run(checks, 2)
+    wanted = h.sha256(h.adapter(out))
+    checks.check("without the key there is no file", not os.path.exists(f"{out}/profile.json"))
+    for ranks in (1, 3):
+        out, result = run(checks, ranks, profile=True)
+        checks.check(f"on {ranks} ranks: the adapter has the same bits", h.sha256(h.adapter(out)) == wanted)
+        profile = h.read_json(f"{out}/profile.json")
+        steps = profile["steps"]
+        checks.check(f"on {ranks} ranks: every step is there",
+                     profile["ranks"] == ranks and [s["step"] for s in steps] == [1, 2, 3, 4])
+        missing = [name for name in ALWAYS if any(name not in s for s in steps)]
+        checks.check(f"on {ranks} ranks: every class is there", not missing, ", ".join(missing))
+        for step in steps:
+            parts = [v for v in step.values() if isinstance(v, list)]
+            checks.check(f"on {ranks} ranks, step {step['step']}: the classes add up to the step",
+                         abs(sum(s for s, _ in parts) - step["seconds"]) < 2e-6 * len(parts))
+        counted = [step["frozen products"][1] for step in steps]
+        checks.check(f"on {ranks} ranks: operations of the frozen products are counted",
+                     all(n > 1e6 for n in counted), str(counted))
+        checks.check(f"on {ranks} ranks: the table is printed", "frozen products" in result.text)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
