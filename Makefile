@@ -4,7 +4,7 @@
 #   make check              build and pass all tests (installs nothing)
 #   make lint               form, layers, banned calls, static analysis
 #   make fuzz               explore each reader of outside bytes, FUZZ_SECONDS each (clang)
-#   make bench              the programs of tests/bench
+#   make bench MODEL=...    measures against LLaMA-Factory, writes docs/performance.md
 #   make install PREFIX=    program and man page (DESTDIR= is put before it)
 #   make config-summary     what this build takes, and from where
 #   make clean
@@ -252,8 +252,9 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/explore.sh
 
 bench: all $(BENCH_BIN)
-	@echo 'built: $(BENCH_BIN)'
-	@echo 'They and tests/bench/*.py want a model folder; their first lines say how they are run.'
+	@[ -n "$(MODEL)" ] && [ -n "$(ORACLE_PYTHON)" ] || { echo 'usage: make bench MODEL=FOLDER \
+	ORACLE_PYTHON=PYTHON [BENCH="--bf16 FOLDER --rounds 3 ..."]; see tests/bench/report.py' >&2; exit 2; }
+	PROGRAM=$(BUILD)/lowrank HF_HUB_OFFLINE=1 $(ORACLE_PYTHON) tests/bench/report.py --model $(MODEL) $(BENCH)
 
 config-summary:
 	$(info $(SUMMARY))

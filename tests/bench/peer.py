@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Tokens a second of lowrank on 2 ranks against LLaMA-Factory with 2 threads, alternating.
+"""Tokens a second of lowrank against LLaMA-Factory on the same cores, alternating.
 
-    $ORACLE_PYTHON tests/bench/peer.py --model FOLDER [--rounds 3] [--steps 8] ...
+    $ORACLE_PYTHON tests/bench/peer.py --model FOLDER [--rounds 3] [--steps 8] [--json OUT] ...
 
-Both train the same rows in the same order from a new adapter (r 8, every
-linear), global batch 8, dropout 0, on the same float32 folder (--bf16 gives
-lowrank another). LLaMA-Factory at its best on CPUs: float32, gradient
-checkpointing off; --lf-batch lists rows per micro-batch to try, the fastest
-counts. Tokens are real ones, without padding, of the steps after the first
-(which pays for warming up on both sides); a rate is those tokens over the
+All train the same rows in the same order from a new adapter (r 8, every
+linear), global batch 8, dropout 0. LLaMA-Factory at its best on CPUs: the
+float32 folder, gradient checkpointing off; --lf-batch lists rows per
+micro-batch to try, the fastest counts. With --bf16 FOLDER also as its own
+examples are: a bf16 folder, gradient checkpointing on. --lowrank lists ranks x
+threads. Tokens are real ones, without padding, of the steps after the first
+(which pays for warming up on all sides); a rate is those tokens over the
 seconds from the end of step 1 to the end of the last step, as the logs show
-them while they are written. Also printed: each
-side's train_runtime, and whether the losses agree, so that the same work was
-timed. OPENBLAS_* are unset for LLaMA-Factory.
+them while they are written. The first loss must be the same, so that the
+same work was timed. Peak memory is the resident set of a process; of several
+ranks it is not given. OPENBLAS_* are unset for all.
 """
 
 import argparse
@@ -35,15 +36,16 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="float32 folder")
-    parser.add_argument("--bf16", metavar="FOLDER", help="a bf16 folder of it, for lowrank")
+    parser.add_argument("--bf16", metavar="FOLDER", help="a bf16 folder of it: LLaMA-Factory's examples too")
     parser.add_argument("--dataset-dir", default=os.path.join(ROOT, "configs/demo/data"))
     parser.add_argument("--dataset", default="cluster_qa,cluster_chat")
     parser.add_argument("--template", default="smollm2")
     parser.add_argument("--cutoff-len", type=int, default=512)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--lowrank", default="2x1", help="ranks x threads, a list as 2x1,1x2")
     parser.add_argument("--threads", type=int, default=2, help="LLaMA-Factory's")
+    parser.add_argument("--json", metavar="OUT", help="write every figure")
     parser.add_argument("--lf-batch", default="1,8", help="rows per micro-batch to try")
     parser.add_argument("--pairs", nargs="*", default=[], help="key=value for lowrank")
     return parser.parse_args()
@@ -61,77 +63,99 @@ def common(args, model):
     }
 
 
-def run_lf(args, work, batch):
+def launch(command, log, env):
+    """Runs it; its peak resident set in bytes."""
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+        _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        with open(log, encoding="utf-8", errors="replace") as f:
+            sys.exit(f.read()[-4000:])
+    return usage.ru_maxrss * 1024
+
+
+def run_lf(args, work, batch, examples):
     yaml, steps = os.path.join(work, "lf.yaml"), os.path.join(work, "lf.jsonl")
-    settings = {**common(args, args.model), "use_cpu": True, "disable_gradient_checkpointing": True,
+    settings = {**common(args, args.bf16 if examples else args.model), "use_cpu": True,
+                "disable_gradient_checkpointing": not examples,
                 "per_device_train_batch_size": batch, "gradient_accumulation_steps": 8 // batch,
                 "output_dir": os.path.join(work, "lf-out")}
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
     env = dict(os.environ, HF_DATASETS_CACHE=os.path.join(work, "datasets"))
-    with open(os.path.join(work, "lf.log"), "wb") as log:
-        subprocess.run([sys.executable, os.path.join(ROOT, "tests/oracle/lf_run.py"), yaml, "--steps",
-                        steps, "--threads", str(args.threads)], check=True, env=env, stdout=log,
-                       stderr=log)
-    rows = h.read_jsonl(steps)
-    timed = [r for r in rows if "loss" in r]
-    return {"rate": (timed[-1]["tokens"] - timed[0]["tokens"])
-                    / (timed[-1]["seconds"] - timed[0]["seconds"]),
-            "tokens": timed[-1]["tokens"] - timed[0]["tokens"],
-            "runtime": rows[-1]["train_runtime"], "losses": [r["loss"] for r in timed]}
+    memory = launch([sys.executable, os.path.join(ROOT, "tests/oracle/lf_run.py"), yaml, "--steps",
+                     steps, "--threads", str(args.threads)], os.path.join(work, "lf.log"), env)
+    timed = [r for r in h.read_jsonl(steps) if "loss" in r]
+    tokens = timed[-1]["tokens"] - timed[0]["tokens"]
+    return {"rate": tokens / (timed[-1]["seconds"] - timed[0]["seconds"]), "tokens": tokens,
+            "loss": timed[0]["loss"], "memory": memory}
 
 
-def run_lowrank(args, work, tokens):
+def run_lowrank(args, work, tokens, ranks, threads):
     yaml, out = os.path.join(work, "lowrank.yaml"), os.path.join(work, "out")
-    settings = {**common(args, args.bf16 or args.model), "global_batch_size": 8, "output_dir": out,
+    settings = {**common(args, args.model), "global_batch_size": 8, "output_dir": out,
                 "per_device_train_batch_size": 1, "cache_dir": os.path.join(work, "cache"),
-                "threads_per_rank": max(1, args.threads // args.ranks)}
+                "threads_per_rank": threads}
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
     shutil.rmtree(out, ignore_errors=True)
-    process = h.start(args.ranks, ["train", yaml, *args.pairs], out=os.path.join(work, "lowrank.log"))
-    moments = {}
-    while process.poll() is None:
+    process = h.start(0 if ranks == 1 else ranks, ["train", yaml, *args.pairs],
+                      out=os.path.join(work, "lowrank.log"))
+    moments, usage, pid = {}, None, 0
+    while pid == 0:
         moments.setdefault(h.logged_step(out), time.monotonic())
         time.sleep(0.005)
-    if process.returncode != 0:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    if status != 0:
         with open(os.path.join(work, "lowrank.log"), encoding="utf-8") as f:
             sys.exit(f.read())
     timed = [r for r in h.read_steps(out) if "loss" in r]
     return {"rate": tokens / (moments[args.steps] - moments[1]), "tokens": tokens,
-            "runtime": h.read_json(os.path.join(out, "train_results.json"))["train_runtime"],
-            "losses": [r["loss"] for r in timed]}
+            "loss": timed[0]["loss"], "memory": usage.ru_maxrss * 1024 if ranks == 1 else None}
 
 
-def line(name, rates):
-    return (f"{name:<16} {min(rates):9.1f} {statistics.median(rates):9.1f} {max(rates):9.1f}"
-            f"   tokens/s min, median, max of {len(rates)}")
+def sides(args):
+    """(name, how to run it, its loss must be the reference's within this), the reference first."""
+    found = []
+    for batch in args.lf_batch.split(","):
+        found.append((f"LLaMA-Factory, float32, micro-batch {batch}", 1e-5,
+                      lambda work, tokens, b=int(batch): run_lf(args, work, b, False)))
+    if args.bf16:
+        found.append(("LLaMA-Factory, as its examples", 5e-2,
+                      lambda work, tokens: run_lf(args, work, 1, True)))
+    for pair in args.lowrank.split(","):
+        ranks, threads = (int(n) for n in pair.split("x"))
+        found.append((f"lowrank, {ranks} ranks x {threads} threads", 1e-5,
+                      lambda work, tokens, r=ranks, t=threads: run_lowrank(args, work, tokens, r, t)))
+    return found
 
 
 def main():
     args = parse()
     h.require_program()
+    for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
+        del os.environ[name]
     checks = h.Checks("peer")
-    batches = [int(b) for b in args.lf_batch.split(",")]
-    rates = {"lowrank": [], **{f"LF batch {b}": [] for b in batches}}
+    runs = {}
     for number in range(args.rounds):
-        for batch in batches:
-            lf = run_lf(args, checks.work, batch)
-            rates[f"LF batch {batch}"].append(lf["rate"])
-            print(f"round {number + 1}: LLaMA-Factory, micro-batch {batch}: {lf['rate']:.1f} tokens/s, "
-                  f"train_runtime {lf['runtime']:.1f} s", flush=True)
-        ours = run_lowrank(args, checks.work, lf["tokens"])
-        rates["lowrank"].append(ours["rate"])
-        off = max(abs(a - b) / abs(a) for a, b in zip(lf["losses"][:1], ours["losses"][:1]))
-        print(f"round {number + 1}: lowrank on {args.ranks} ranks: {ours['rate']:.1f} tokens/s, "
-              f"train_runtime {ours['runtime']:.1f} s; first loss {off:.0e} apart", flush=True)
-        checks.check("the first step's loss is the same, so the work is", off < (5e-2 if args.bf16 else 1e-5),
-                     json.dumps([lf["losses"], ours["losses"]]))
-    for name, values in rates.items():
-        print(line(name, values))
-    best = max((statistics.median(v), k) for k, v in rates.items() if k != "lowrank")
-    ratio = statistics.median(rates["lowrank"]) / best[0]
-    print(f"{lf['tokens']} tokens a run; ratio of medians, lowrank to {best[1]}: {ratio:.2f}")
+        tokens = loss = None
+        for name, limit, run in sides(args):
+            result = run(checks.work, tokens)
+            tokens, loss = tokens or result["tokens"], loss or result["loss"]
+            runs.setdefault(name, []).append(result)
+            print(f"round {number + 1}: {name}: {result['rate']:.1f} tokens/s", flush=True)
+            off = abs(result["loss"] - loss) / loss
+            checks.check(f"{name}: the first step's loss is the same, so the work is", off < limit,
+                         f"{off:.1e} apart")
+    rates = {name: [r["rate"] for r in results] for name, results in runs.items()}
+    best = max(statistics.median(v) for k, v in rates.items() if "float32" in k)
+    for name, v in rates.items():
+        print(f"{name:<42} {min(v):7.1f} {statistics.median(v):7.1f} {max(v):7.1f} tokens/s min, "
+              f"median, max; {statistics.median(v) / best:.2f} of LLaMA-Factory's best")
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump({"rounds": args.rounds, "steps": args.steps, "tokens": tokens,
+                       "best": best, "runs": runs}, f, indent=1)
     return checks.finish()
 
 
