@@ -160,9 +160,10 @@ static int interrupted(const struct job *job)
 {
     int number = signal_any_stop(job->dist);
 
-    log_info("stopped by %s after step %lld of %lld; the state is saved: run the same command to "
+    log_info("stopped by %s after step %lld of %lld; the state is saved: run the same command%s to "
              "go on (exit status 75)",
-             signal_name(number), (long long)job->step, (long long)job->schedule.total_steps);
+             signal_name(number), (long long)job->step, (long long)job->schedule.total_steps,
+             job->cfg->overwrite_output_dir ? " with overwrite_output_dir=false" : "");
     return TRAIN_INTERRUPTED;
 }
 
@@ -307,7 +308,7 @@ int train_run(struct dist *dist, const struct config *cfg, struct error *err)
     else
         return -1;
     if (rc == TRAIN_INTERRUPTED)
-        log_info("stopped before the first step; run the same command to go on (exit status 75)");
+        log_info("stopped before the first step; run the same command again (exit status 75)");
     if (rc == 0)
         rc = run_job(&job, err);
     job_close(&job);
