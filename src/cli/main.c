@@ -15,6 +15,7 @@
 #include "cli/cli_internal.h"
 #include "config/config.h"
 #include "dist/dist.h"
+#include "dist/signal.h"
 #include "nn/nn.h"
 #include "train/train.h"
 
@@ -114,7 +115,9 @@ static int run_with_ranks(const struct options *options)
     struct error err = { "" };
     int rc;
 
-    if (dist_open(&dist, &err) < 0) {
+    // Before MPI starts, which can take long: until then a preemption would just end the process.
+    if ((options->command == COMMAND_TRAIN && signal_install(&err) < 0) ||
+        dist_open(&dist, &err) < 0) {
         (void)fprintf(stderr, "error: %s\n", err.msg);
         return EXIT_ERROR;
     }
