@@ -119,6 +119,7 @@ int evaluate_all(struct job *job, int *stop, struct error *err)
             return -1;
         if (*stop)
             break;
+        job->eval_s += record.runtime_s;
         log_info("step %lld: %s loss %.4f (%lld rows, %.1f s)", (long long)job->step, set->name,
                  record.loss, (long long)record.samples, record.runtime_s);
         job->last_eval = record;

@@ -65,15 +65,16 @@ static void show_progress(const struct job *job, double loss, int line)
 {
     struct strbuf text = { 0 };
     double run_s = clock_s() - job->loop_start_s;
+    double train_s = run_s - job->eval_s;
     int64_t done = job->step - job->first_step;
     double flops = job->meters.flops - job->first_flops;
     struct progress progress = {
         .step = job->step,
         .total_steps = job->schedule.total_steps,
         .loss = loss,
-        .tokens_per_s = (double)(job->meters.tokens - job->first_tokens) / run_s,
+        .tokens_per_s = (double)(job->meters.tokens - job->first_tokens) / train_s,
         .gemm_share =
-            job->gemm_rate > 0.0 ? flops / run_s / (job->gemm_rate * job->dist->size) : -1.0,
+            job->gemm_rate > 0.0 ? flops / train_s / (job->gemm_rate * job->dist->size) : -1.0,
         .left_s = run_s / (double)done * (double)(job->schedule.total_steps - job->step),
     };
 

@@ -106,6 +106,7 @@ struct job {
     struct trainer_log log;
     struct job_profile profile;
     double start_s, loop_start_s, step_s;
+    double eval_s;                    // spent on evaluation since loop_start_s
     int64_t first_step, first_tokens; // of this start
     double first_flops;
 };
