@@ -3,8 +3,8 @@
 
     $ORACLE_PYTHON tests/oracle/smollm2_trajectory.py --model FOLDER [options]
 
-FOLDER holds the model in float32 (../shared tools make it, or
-configs/demo/gguf_to_hf.py). LLaMA-Factory's run is made once and kept in
+FOLDER holds the model in float32 (a downloaded one, or what
+configs/demo/gguf_to_hf.py makes). LLaMA-Factory's run is made once and kept in
 --cache, in the layout of tests/golden/trajectories; tests/cli/trajectory.py's
 comparison and limits are used, but the loss is held against that of
 LLaMA-Factory's own float32 logits with the cross-entropy taken in float64

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """profile: true says where all of the time goes and changes nothing else.
 
-    tests/cli/profile.py
+    tests/cli/profiled.py
 """
 
 import os
