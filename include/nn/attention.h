@@ -21,14 +21,15 @@
  *   blocks         [n_blocks+1]  ascending bounds; blocks[0] = 0, blocks[n_blocks] = N
  *   scratch        attention_scratch_floats() numbers
  *
- * Work is tiled over queries: memory beyond the arguments is ATTENTION_TILE
- * rows of the longest block per thread, so linear in length. Nothing depends
- * on where a block stands among others.
+ * Work is tiled over queries: memory beyond the arguments is, per thread, two
+ * times ATTENTION_TILE rows of scores and three times the keys of the longest
+ * block, so linear in length. Nothing depends on where a block stands among
+ * others.
  *
  * Local; cannot fail; allocates nothing. The arrays must not overlap.
  * Source: Dao et al. 2022 (arXiv:2205.14135) for the recomputation of p.
  */
-#define ATTENTION_TILE 64
+#define ATTENTION_TILE 64 // queries at most
 
 struct attention_call {
     const float *q, *k, *v;
@@ -39,7 +40,7 @@ struct attention_call {
 };
 
 /* longest: tokens of the longest block. */
-size_t attention_scratch_floats(const struct nn *nn, int longest);
+size_t attention_scratch_floats(const struct nn *nn, int longest, int D);
 
 /* Writes o and lse. */
 void attention_forward(const struct nn *nn, const struct attention_call *call, int longest);

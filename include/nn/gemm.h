@@ -36,6 +36,7 @@ struct gemm_call {
     int R;
     const float *u, *v;
     size_t ldu, ldv;
+    const float *panels; // of this layer's own: op(B) packed beforehand, see nn_internal.h
 };
 
 void gemm(const struct nn *nn, const struct gemm_call *call);

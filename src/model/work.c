@@ -114,7 +114,7 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
     work->act = floats(arena, N, F);
     if (model->adapter && model->adapter->dropout > 0.0f)
         work->dropped = floats(arena, N, widest);
-    work->attention = floats(arena, attention_scratch_floats(nn, shape->longest), 1);
+    work->attention = floats(arena, attention_scratch_floats(nn, shape->longest, c->D), 1);
     place_loss(work, arena, model, shape);
     work->dx = floats(arena, N, C);
     work->dh = floats(arena, N, C);

@@ -1,8 +1,12 @@
 /*
- * nn/attention.c: tiles of ATTENTION_TILE queries against the keys they see.
+ * nn/attention.c: tiles of queries against the keys they see.
  *
- * A task is one block and one key/value head; its query heads follow each
- * other, so dk and dv are summed by one thread in a fixed order.
+ * A task is one block and one key/value head. Its keys and values are packed
+ * once, in the layout of the matrix product, for all query heads that share
+ * them; these follow each other, so dk and dv are summed by one thread in a
+ * fixed order. Scores are made, used and forgotten a few rows at a time, each
+ * against the keys up to its own: little is computed above the diagonal, and
+ * what is computed there is -infinity before anything is made of it.
  */
 #include "nn/attention.h"
 
@@ -12,129 +16,231 @@
 
 #include "nn/nn_internal.h"
 
-size_t attention_scratch_floats(const struct nn *nn, int longest)
-{
-    return (size_t)nn->threads * 2 * ATTENTION_TILE * (size_t)longest;
-}
-
-/* One tile: queries [i0, i0 + m) of head h against keys [j0, j0 + n). */
-struct tile {
-    int h, g, i0, m, j0, n;
+/* One thread's scratch memory: scores and their gradients [tile,ld], and the packed operands. */
+struct memory {
+    float *p, *ds;
+    float *keys_t, *values_t; // [D,T]
+    float *keys, *values;     // [T,D], one after the other in use: the same place
+    size_t ld;
 };
 
-static struct tile tile_at(const struct attention_call *call, int block, int h, int i0)
-{
-    int end = call->blocks[block + 1], start = call->blocks[block];
-    int m = end - i0 < ATTENTION_TILE ? end - i0 : ATTENTION_TILE;
-    int j0 = start;
+/* A block, a key/value head and the thread that works on them. */
+struct task {
+    const struct nn *nn;
+    const struct attention_call *call;
+    struct memory memory;
+    int start, T, g, thread;
+    float scale;
+};
 
-    if (call->window > 0 && i0 - call->window + 1 > start)
-        j0 = i0 - call->window + 1;
-    return (struct tile){ h, h / (call->H / call->G), i0, m, j0, i0 + m - j0 };
+/* Keys from..to, as numbers in the block, are what the rows of a tile see; from is where a panel begins. */
+struct tile {
+    int h, i, rows, from, to;
+};
+
+/* Rows of p and ds: a whole number of the product's own tiles. */
+static int tile_height(const struct nn *nn)
+{
+    return ATTENTION_TILE / nn->kernels->tile_rows * nn->kernels->tile_rows;
 }
 
-/* The keys that query row r of the tile sees: [*from, *to) within the tile's keys. */
-static void visible(const struct attention_call *call, const struct tile *t, int r, int *from,
-                    int *to)
+/* Up to the next panel, and a few more: rows of a power of two would fall on each other in the cache. */
+static size_t score_stride(const struct nn *nn, int T)
 {
-    int i = t->i0 + r;
-
-    *to = i - t->j0 + 1;
-    *from = 0;
-    if (call->window > 0 && i - call->window + 1 > t->j0)
-        *from = i - call->window + 1 - t->j0;
+    return (size_t)((T / nn->kernels->panel_width + 1) * nn->kernels->panel_width + 16);
 }
 
-/* s [m,n] = alpha x_tile y_keys^T, x of the query heads, y of the key heads. */
-static void scores(const struct nn *nn, const struct attention_call *call, const struct tile *t,
-                   const float *x, const float *y, float alpha, float *s, int thread)
+/* Divides scratch among the arrays; returns how many numbers they take. */
+static size_t place(const struct nn *nn, struct memory *m, float *scratch, int T, int D)
 {
-    size_t q_stride = (size_t)call->H * call->D, k_stride = (size_t)call->G * call->D;
+    size_t by_columns = nn->kernels->gemm_panels_floats(D, T);
+    size_t by_rows = nn->kernels->gemm_panels_floats(T, D);
+    size_t rows;
 
-    gemm_serial(nn,
-                &(struct gemm_call){ .trans_b = 1,
-                                     .M = t->m,
-                                     .N = t->n,
-                                     .K = call->D,
-                                     .alpha = alpha,
-                                     .a = x + (size_t)t->i0 * q_stride + (size_t)t->h * call->D,
-                                     .b = y + (size_t)t->j0 * k_stride + (size_t)t->g * call->D,
-                                     .c = s,
-                                     .lda = q_stride,
-                                     .ldb = k_stride,
-                                     .ldc = (size_t)t->n },
-                thread);
-}
-
-/* out_tile [m,D] = alpha s y_keys. */
-static void combine(const struct nn *nn, const struct attention_call *call, const struct tile *t,
-                    const float *s, const float *y, float alpha, float *out, int thread)
-{
-    size_t q_stride = (size_t)call->H * call->D, k_stride = (size_t)call->G * call->D;
-
-    gemm_serial(nn,
-                &(struct gemm_call){ .M = t->m,
-                                     .N = call->D,
-                                     .K = t->n,
-                                     .alpha = alpha,
-                                     .a = s,
-                                     .b = y + (size_t)t->j0 * k_stride + (size_t)t->g * call->D,
-                                     .c = out + (size_t)t->i0 * q_stride + (size_t)t->h * call->D,
-                                     .lda = (size_t)t->n,
-                                     .ldb = k_stride,
-                                     .ldc = q_stride },
-                thread);
-}
-
-/* out_keys [n,D] += alpha s^T x_tile. */
-static void scatter(const struct nn *nn, const struct attention_call *call, const struct tile *t,
-                    const float *s, const float *x, float alpha, float *out, int thread)
-{
-    size_t q_stride = (size_t)call->H * call->D, k_stride = (size_t)call->G * call->D;
-
-    gemm_serial(nn,
-                &(struct gemm_call){ .trans_a = 1,
-                                     .M = t->n,
-                                     .N = call->D,
-                                     .K = t->m,
-                                     .alpha = alpha,
-                                     .beta = 1.0f,
-                                     .a = s,
-                                     .b = x + (size_t)t->i0 * q_stride + (size_t)t->h * call->D,
-                                     .c = out + (size_t)t->j0 * k_stride + (size_t)t->g * call->D,
-                                     .lda = (size_t)t->n,
-                                     .ldb = q_stride,
-                                     .ldc = k_stride },
-                thread);
-}
-
-/* Zero beyond what row r sees, so that the products may run over the whole tile. */
-static void mask_row(float *row, int from, int to, int n)
-{
-    memset(row, 0, (size_t)from * sizeof(*row));
-    memset(row + to, 0, (size_t)(n - to) * sizeof(*row));
-}
-
-static void forward_head(const struct nn *nn, const struct attention_call *call, int block, int h,
-                         float *s, int thread)
-{
-    float scale = 1.0f / sqrtf((float)call->D);
-
-    for (int i0 = call->blocks[block]; i0 < call->blocks[block + 1]; i0 += ATTENTION_TILE) {
-        struct tile t = tile_at(call, block, h, i0);
-
-        scores(nn, call, &t, call->q, call->k, scale, s, thread);
-        for (int r = 0; r < t.m; r++) {
-            float *row = s + (size_t)r * t.n;
-            int from, to;
-
-            visible(call, &t, r, &from, &to);
-            call->lse[(size_t)(i0 + r) * call->H + h] =
-                nn->kernels->softmax_row(row + from, to - from);
-            mask_row(row, from, to, t.n);
-        }
-        combine(nn, call, &t, s, call->v, 1.0f, call->o, thread);
+    m->ld = score_stride(nn, T);
+    rows = (size_t)tile_height(nn) * m->ld;
+    if (scratch) {
+        m->p = scratch;
+        m->ds = m->p + rows;
+        m->keys_t = m->ds + rows;
+        m->values_t = m->keys_t + by_columns;
+        m->keys = m->values = m->values_t + by_columns;
     }
+    return 2 * (rows + by_columns) + by_rows;
+}
+
+static size_t per_thread(const struct nn *nn, int longest, int D)
+{
+    struct memory m;
+
+    return (place(nn, &m, NULL, longest, D) + 15) / 16 * 16; // a thread begins at a cache line
+}
+
+size_t attention_scratch_floats(const struct nn *nn, int longest, int D)
+{
+    return (size_t)nn->threads * per_thread(nn, longest, D);
+}
+
+static struct task task_of(const struct nn *nn, const struct attention_call *call, int number,
+                           int longest)
+{
+    int block = number / call->G, thread = omp_get_thread_num();
+    struct task t = { .nn = nn,
+                      .call = call,
+                      .start = call->blocks[block],
+                      .T = call->blocks[block + 1] - call->blocks[block],
+                      .g = number % call->G,
+                      .thread = thread,
+                      .scale = 1.0f / sqrtf((float)call->D) };
+
+    (void)place(nn, &t.memory, call->scratch + (size_t)thread * per_thread(nn, longest, call->D),
+                t.T, call->D);
+    return t;
+}
+
+static struct tile tile_at(const struct task *t, int h, int i, int rows)
+{
+    int first = t->call->window > 0 ? i - t->call->window + 1 : 0;
+    int width = t->nn->kernels->panel_width;
+
+    return (struct tile){ h, i, rows, first > 0 ? first / width * width : 0, i + rows };
+}
+
+/* Row i of the block in an array of query heads, or of key/value heads. */
+static size_t query_at(const struct task *t, int h, int i)
+{
+    return ((size_t)(t->start + i) * (size_t)t->call->H + (size_t)h) * (size_t)t->call->D;
+}
+
+static size_t key_at(const struct task *t, int i)
+{
+    return ((size_t)(t->start + i) * (size_t)t->call->G + (size_t)t->g) * (size_t)t->call->D;
+}
+
+static void pack(const struct task *t, float *panels, const float *x, int transposed)
+{
+    const struct attention_call *call = t->call;
+
+    t->nn->kernels->gemm_pack(panels, x + key_at(t, 0), transposed, (size_t)call->G * call->D,
+                              transposed ? call->D : t->T, transposed ? t->T : call->D);
+}
+
+static int whole_panels(const struct task *t, int n)
+{
+    int width = t->nn->kernels->panel_width;
+
+    return (n + width - 1) / width * width;
+}
+
+/* s = alpha x y^T for the rows of a tile, x of query heads, y_t packed; whole panels of keys. */
+static void scores(const struct task *t, const struct tile *tile, const float *x, const float *y_t,
+                   float alpha, float *s)
+{
+    const struct attention_call *call = t->call;
+    struct gemm_call g = { .M = tile->rows,
+                           .N = whole_panels(t, tile->to - tile->from),
+                           .K = call->D,
+                           .alpha = alpha,
+                           .a = x + query_at(t, tile->h, tile->i),
+                           .panels = y_t + (size_t)tile->from * (size_t)call->D,
+                           .c = s,
+                           .lda = (size_t)call->H * call->D,
+                           .ldb = (size_t)call->D,
+                           .ldc = t->memory.ld };
+
+    gemm_serial(t->nn, &g, t->thread);
+}
+
+/* out = alpha s y for the rows of a tile, y packed. */
+static void combine(const struct task *t, const struct tile *tile, const float *s, const float *y,
+                    float alpha, float *out)
+{
+    const struct attention_call *call = t->call;
+    struct gemm_call g = { .M = tile->rows,
+                           .N = call->D,
+                           .K = tile->to - tile->from,
+                           .alpha = alpha,
+                           .a = s,
+                           .panels = y + (size_t)tile->from * (size_t)t->nn->kernels->panel_width,
+                           .c = out + query_at(t, tile->h, tile->i),
+                           .lda = t->memory.ld,
+                           .ldb = (size_t)t->T,
+                           .ldc = (size_t)call->H * call->D };
+
+    gemm_serial(t->nn, &g, t->thread);
+}
+
+/* out += alpha s^T x for the keys of a tile. */
+static void scatter(const struct task *t, const struct tile *tile, const float *s, const float *x,
+                    float alpha, float *out)
+{
+    const struct attention_call *call = t->call;
+    struct gemm_call g = { .trans_a = 1,
+                           .M = tile->to - tile->from,
+                           .N = call->D,
+                           .K = tile->rows,
+                           .alpha = alpha,
+                           .beta = 1.0f,
+                           .a = s,
+                           .b = x + query_at(t, tile->h, tile->i),
+                           .c = out + key_at(t, tile->from),
+                           .lda = t->memory.ld,
+                           .ldb = (size_t)call->H * call->D,
+                           .ldc = (size_t)call->G * call->D };
+
+    gemm_serial(t->nn, &g, t->thread);
+}
+
+static void fill(float *row, int from, int to, float value)
+{
+    for (int j = from; j < to; j++)
+        row[j] = value;
+}
+
+/* Scores of keys that query r of the tile does not see, among the n that there are. */
+static void mask(const struct task *t, const struct tile *tile, int r, float *row, int n)
+{
+    int i = tile->i + r, window = t->call->window;
+
+    if (window > 0)
+        fill(row, 0, i - window + 1 - tile->from, -INFINITY);
+    fill(row, i + 1 - tile->from, n, -INFINITY);
+}
+
+static void forward_tile(const struct task *t, const struct tile *tile)
+{
+    const struct attention_call *call = t->call;
+    const struct nn_kernels *kernels = t->nn->kernels;
+    float *s = t->memory.p, *o = call->o + query_at(t, tile->h, tile->i);
+    float sum[ATTENTION_TILE] = { 0 };
+    int n = whole_panels(t, tile->to - tile->from);
+
+    scores(t, tile, call->q, t->memory.keys_t, t->scale, s);
+    for (int r = 0; r < tile->rows; r++) {
+        float *row = s + (size_t)r * t->memory.ld, max;
+
+        mask(t, tile, r, row, n);
+        kernels->exp_row(row, &max, &sum[r], n);
+        call->lse[(size_t)(t->start + tile->i + r) * call->H + tile->h] = max + logf(sum[r]);
+    }
+    combine(t, tile, s, t->memory.values, 1.0f, call->o);
+    for (int r = 0; r < tile->rows; r++)
+        kernels->scale(o + (size_t)r * call->H * call->D, 1.0f / sum[r], call->D);
+}
+
+static void forward_task(const struct task *t)
+{
+    const struct attention_call *call = t->call;
+    int share = call->H / call->G, step = t->nn->kernels->tile_rows;
+
+    pack(t, t->memory.keys_t, call->k, 1);
+    pack(t, t->memory.values, call->v, 0);
+    for (int h = t->g * share; h < (t->g + 1) * share; h++)
+        for (int i = 0; i < t->T; i += step) {
+            struct tile tile = tile_at(t, h, i, t->T - i < step ? t->T - i : step);
+
+            forward_tile(t, &tile);
+        }
 }
 
 /* What n products of a head over half the square of each block come to: what the mathematics needs. */
@@ -152,62 +258,67 @@ static double products(const struct attention_call *call, int n)
 
 void attention_forward(const struct nn *nn, const struct attention_call *call, int longest)
 {
-    int tasks = call->n_blocks * call->H;
-    size_t stride = (size_t)2 * ATTENTION_TILE * (size_t)longest;
+    int tasks = call->n_blocks * call->G;
 
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
-    for (int task = 0; task < tasks; task++) {
-        int thread = omp_get_thread_num();
+    for (int i = 0; i < tasks; i++) {
+        struct task task = task_of(nn, call, i, longest);
 
-        forward_head(nn, call, task / call->H, task % call->H,
-                     call->scratch + (size_t)thread * stride, thread);
+        forward_task(&task);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 2));
 }
 
-/* p and ds of one tile, then their three products. */
-static void backward_tile(const struct nn *nn, const struct attention_call *call,
-                          const struct tile *t, const float *d_o, const float *delta, float *dq,
-                          float *dk, float *dv, float *p, float *ds, int thread)
+/* What the backward pass is given and makes. */
+struct gradients {
+    const float *d_o, *delta;
+    float *dq, *dk, *dv;
+};
+
+/* Rows r0.. of a tile: their p and ds, zero up to the tile's last key, and dq. */
+static void backward_rows(const struct task *t, const struct tile *tile, int r0, int rows,
+                          const struct gradients *to)
 {
-    float scale = 1.0f / sqrtf((float)call->D);
+    const struct attention_call *call = t->call;
+    float *p = t->memory.p + (size_t)r0 * t->memory.ld;
+    float *ds = t->memory.ds + (size_t)r0 * t->memory.ld;
+    struct tile part = { tile->h, tile->i + r0, rows, tile->from, tile->i + r0 + rows };
+    int n = whole_panels(t, part.to - part.from), all = tile->to - tile->from;
 
-    scores(nn, call, t, call->q, call->k, scale, p, thread);
-    scores(nn, call, t, d_o, call->v, 1.0f, ds, thread);
-    for (int r = 0; r < t->m; r++) {
-        size_t at = (size_t)(t->i0 + r) * call->H + t->h;
-        float *p_row = p + (size_t)r * t->n, *ds_row = ds + (size_t)r * t->n;
-        int from, to;
+    scores(t, &part, call->q, t->memory.keys_t, t->scale, p);
+    scores(t, &part, to->d_o, t->memory.values_t, 1.0f, ds);
+    for (int r = 0; r < rows; r++) {
+        size_t at = (size_t)(t->start + part.i + r) * call->H + tile->h,
+               row = (size_t)r * t->memory.ld;
 
-        visible(call, t, r, &from, &to);
-        nn->kernels->prob_row(p_row + from, call->lse[at], to - from);
-        nn->kernels->dscore_row(ds_row + from, p_row + from, delta[at], to - from);
-        mask_row(p_row, from, to, t->n);
-        mask_row(ds_row, from, to, t->n);
+        mask(t, &part, r, p + row, n);
+        t->nn->kernels->prob_rows(p + row, ds + row, call->lse[at], to->delta[at], n);
+        fill(p + row, n, all, 0.0f);
+        fill(ds + row, n, all, 0.0f);
     }
-    combine(nn, call, t, ds, call->k, scale, dq, thread);
-    scatter(nn, call, t, ds, call->q, scale, dk, thread);
-    scatter(nn, call, t, p, d_o, 1.0f, dv, thread);
+    combine(t, &part, ds, t->memory.keys, t->scale, to->dq);
 }
 
-static void backward_group(const struct nn *nn, const struct attention_call *call, int block, int g,
-                           const float *d_o, const float *delta, float *dq, float *dk, float *dv,
-                           float *p, float *ds, int thread)
+static void backward_task(const struct task *t, const struct gradients *to)
 {
-    int share = call->H / call->G;
-    int start = call->blocks[block], end = call->blocks[block + 1];
+    const struct attention_call *call = t->call;
+    int share = call->H / call->G, height = tile_height(t->nn), step = t->nn->kernels->tile_rows;
 
-    for (int i = start; i < end; i++) {
-        size_t at = ((size_t)i * call->G + (size_t)g) * (size_t)call->D;
-
-        memset(dk + at, 0, (size_t)call->D * sizeof(*dk));
-        memset(dv + at, 0, (size_t)call->D * sizeof(*dv));
+    pack(t, t->memory.keys_t, call->k, 1);
+    pack(t, t->memory.values_t, call->v, 1);
+    pack(t, t->memory.keys, call->k, 0);
+    for (int i = 0; i < t->T; i++) {
+        memset(to->dk + key_at(t, i), 0, (size_t)call->D * sizeof(float));
+        memset(to->dv + key_at(t, i), 0, (size_t)call->D * sizeof(float));
     }
-    for (int h = g * share; h < (g + 1) * share; h++)
-        for (int i0 = start; i0 < end; i0 += ATTENTION_TILE) {
-            struct tile t = tile_at(call, block, h, i0);
+    for (int h = t->g * share; h < (t->g + 1) * share; h++)
+        for (int i = 0; i < t->T; i += height) {
+            struct tile tile = tile_at(t, h, i, t->T - i < height ? t->T - i : height);
 
-            backward_tile(nn, call, &t, d_o, delta, dq, dk, dv, p, ds, thread);
+            for (int r = 0; r < tile.rows; r += step)
+                backward_rows(t, &tile, r, tile.rows - r < step ? tile.rows - r : step, to);
+            scatter(t, &tile, t->memory.ds, call->q, t->scale, to->dk);
+            scatter(t, &tile, t->memory.p, to->d_o, 1.0f, to->dv);
         }
 }
 
@@ -215,7 +326,7 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
                         const float *d_o, float *delta, float *dq, float *dk, float *dv)
 {
     int tasks = call->n_blocks * call->G, N = call->blocks[call->n_blocks];
-    size_t half = (size_t)ATTENTION_TILE * (size_t)longest;
+    struct gradients to = { d_o, delta, dq, dk, dv };
 
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (int i = 0; i < N; i++)
@@ -226,12 +337,10 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
                                          call->D);
         }
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
-    for (int task = 0; task < tasks; task++) {
-        int thread = omp_get_thread_num();
-        float *p = call->scratch + (size_t)thread * 2 * half;
+    for (int i = 0; i < tasks; i++) {
+        struct task task = task_of(nn, call, i, longest);
 
-        backward_group(nn, call, task / call->G, task % call->G, d_o, delta, dq, dk, dv, p,
-                       p + half, thread);
+        backward_task(&task, &to);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 4));
 }

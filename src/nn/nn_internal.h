@@ -15,6 +15,15 @@ struct nn_kernels {
     const char *isa;
     size_t (*gemm_scratch_floats)(void);
     void (*gemm_block)(const struct gemm_call *g, float *scratch);
+    int tile_rows;   // products of this many rows of A waste nothing
+    int panel_width; // nor do those of this many columns of B; a power of 2
+    /*
+     * op(B) [K,N] laid out once for many products: [N / width][K][width], the
+     * last panel filled up with zeros. A call with panels set reads them in
+     * place of b, ldb is K, and its N may go to the end of the last panel.
+     */
+    size_t (*gemm_panels_floats)(int K, int N);
+    void (*gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
     void (*rmsnorm_forward)(float *y, float *rstd, const float *x, const float *w, float eps, int n,
                             int C);
     void (*rmsnorm_backward)(float *dx, const float *dy, const float *x, const float *w,
@@ -24,9 +33,11 @@ struct nn_kernels {
     void (*swiglu_forward)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
                             const float *up, size_t n);
-    float (*softmax_row)(float *row, int n);                           // returns log of the sum
-    void (*prob_row)(float *row, float lse, int n);                    // e^(row - lse)
-    void (*dscore_row)(float *ds, const float *p, float delta, int n); // p (ds - delta)
+    /* Attention: n is a multiple of panel_width, keys that are not seen have a score of -infinity. */
+    void (*exp_row)(float *row, float *max, float *sum, int n); // row = e^(row - max)
+    void (*prob_rows)(float *p, float *ds, float lse, float delta,
+                      int n); // p = e^(p - lse), ds = p (ds - delta)
+    void (*scale)(float *y, float factor, int n);
     float (*dot)(const float *a, const float *b, int n);
     void (*add)(float *y, const float *x, size_t n);
     void (*add_bias)(float *y, const float *bias, int n, int O);

@@ -101,33 +101,33 @@ static float row_max(const float *row, int n)
     return max;
 }
 
-static float softmax_row(float *row, int n)
+static void exp_row(float *row, float *max, float *sum, int n)
 {
-    float max = row_max(row, n), sum = 0.0f, scale;
+    float top = row_max(row, n), total = 0.0f;
 
-#pragma omp simd reduction(+ : sum)
+#pragma omp simd reduction(+ : total)
     for (int i = 0; i < n; i++) {
-        row[i] = exp_fast(row[i] - max);
-        sum += row[i];
+        row[i] = exp_fast(row[i] - top);
+        total += row[i];
     }
-    scale = 1.0f / sum;
-    for (int i = 0; i < n; i++)
-        row[i] *= scale;
-    return max + logf(sum);
+    *max = top;
+    *sum = total;
 }
 
-static void prob_row(float *row, float lse, int n)
+static void prob_rows(float *p, float *ds, float lse, float delta, int n)
 {
 #pragma omp simd
-    for (int i = 0; i < n; i++)
-        row[i] = exp_fast(row[i] - lse);
-}
-
-static void dscore_row(float *ds, const float *p, float delta, int n)
-{
-#pragma omp simd
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        p[i] = exp_fast(p[i] - lse);
         ds[i] = p[i] * (ds[i] - delta);
+    }
+}
+
+static void scale(float *y, float factor, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] *= factor;
 }
 
 static float dot(const float *a, const float *b, int n)
@@ -210,14 +210,18 @@ const struct nn_kernels SIMD(nn_kernels) = {
     .isa = SIMD_TEXT(NN_ISA),
     .gemm_scratch_floats = SIMD(gemm_scratch_floats),
     .gemm_block = SIMD(gemm_block),
+    .tile_rows = MR,
+    .panel_width = NR,
+    .gemm_panels_floats = SIMD(gemm_panels_floats),
+    .gemm_pack = SIMD(gemm_pack),
     .rmsnorm_forward = rmsnorm_forward,
     .rmsnorm_backward = rmsnorm_backward,
     .rope_rotate = rope_rotate,
     .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward,
-    .softmax_row = softmax_row,
-    .prob_row = prob_row,
-    .dscore_row = dscore_row,
+    .exp_row = exp_row,
+    .prob_rows = prob_rows,
+    .scale = scale,
     .dot = dot,
     .add = add,
     .add_bias = add_bias,

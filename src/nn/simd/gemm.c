@@ -14,18 +14,7 @@
 #include "nn/simd/simd.h"
 #include "tensor/dtype.h"
 
-#if VLEN == 16
-#define MR    14
-#define SHORT 8
-#elif VLEN == 8
-#define MR    6
-#define SHORT 4
-#else
-#define MR    4
-#define SHORT 4
-#endif
-#define NV     2 // vectors in a panel of B
-#define NR     (NV * VLEN)
+#define SHORT  (VLEN == 16 ? 8 : 4)
 #define TALL   (2 * MR) // rows of a tile one vector wide
 #define MC     (MR * 24)
 #define KC_MAX 384
@@ -134,43 +123,19 @@ INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call
 TILE_PACKED(tile_packed, MR)
 TILE_PACKED(tile_packed_short, SHORT)
 
-/* Whole rows of A as they lie: for few columns, packing would cost more. */
-#define TILE_DIRECT(name, mr, nv)                                                       \
-    static void name(const struct gemm_call *g, const float *a, const float *b, int kc, \
-                     float beta, float *c, int n)                                       \
-    {                                                                                   \
-        vfloat acc[(mr) * (nv)];                                                        \
-                                                                                        \
-        tile_sum(acc, mr, nv, a, g->lda, 1, b, NR, kc);                                 \
-        tile_store(acc, mr, nv, g, beta, c, mr, n);                                     \
+/* Whole rows of op(A) as they lie, rs and ks apart: for few columns, packing would cost more. */
+#define TILE_DIRECT(name, mr, nv, rs, ks)                                                          \
+    static void name(const struct gemm_call *g, const float *a, const float *b, size_t bs, int kc, \
+                     float beta, float *c, int n)                                                  \
+    {                                                                                              \
+        vfloat acc[(mr) * (nv)];                                                                   \
+                                                                                                   \
+        tile_sum(acc, mr, nv, a, rs, ks, b, bs, kc);                                               \
+        tile_store(acc, mr, nv, g, beta, c, mr, n);                                                \
     }
-TILE_DIRECT(tile_direct, MR, NV)
-TILE_DIRECT(tile_direct_tall, TALL, 1)
-
-/* A panel of op(A): mr rows, k by k; rows beyond m are zero. */
-INLINE void pack_a_rows(float *dst, int mr, const float *a, size_t row_stride, size_t k_stride,
-                        int m, int kc)
-{
-    if (m == mr) {
-        for (int k = 0; k < kc; k++)
-#pragma GCC unroll 16
-            for (int i = 0; i < mr; i++)
-                dst[k * mr + i] = a[(size_t)i * row_stride + (size_t)k * k_stride];
-        return;
-    }
-    for (int k = 0; k < kc; k++)
-        for (int i = 0; i < mr; i++)
-            dst[k * mr + i] = i < m ? a[(size_t)i * row_stride + (size_t)k * k_stride] : 0.0f;
-}
-
-static void pack_a(float *dst, int mr, const float *a, size_t row_stride, size_t k_stride, int m,
-                   int kc)
-{
-    if (mr == MR)
-        pack_a_rows(dst, MR, a, row_stride, k_stride, m, kc);
-    else
-        pack_a_rows(dst, SHORT, a, row_stride, k_stride, m, kc);
-}
+TILE_DIRECT(tile_direct, MR, NV, g->lda, 1)
+TILE_DIRECT(tile_direct_tall, TALL, 1, g->lda, 1)
+TILE_DIRECT(tile_direct_transposed, MR, NV, 1, g->lda)
 
 /* n numbers of src, from offset on, as floats. Where n is a constant this is a few vector moves. */
 INLINE void widen_row(float *dst, const void *src, enum dtype dtype, size_t offset, int n)
@@ -204,30 +169,73 @@ static void pack_b_plain(float *dst, const void *b, enum dtype dtype, size_t ldb
     }
 }
 
-/* A panel of op(B), op(B)[k][j] = b[j ldb + k]: columns are widened, then transposed in blocks. */
+/*
+ * dst[k stride + i] = row i of src, i < m; lanes from m to VLEN are zero. Each k
+ * stores VLEN lanes, so with a stride below VLEN the last ones reach beyond the
+ * panel: what follows it is packed later.
+ */
+INLINE void pack_lanes(float *dst, int stride, const void *src, enum dtype dtype, size_t at,
+                       size_t ld, int m, int kc)
+{
+    for (int k = 0; k < kc; k += VLEN) {
+        int steps = kc - k < VLEN ? kc - k : VLEN;
+        vfloat v[VLEN];
+
+#pragma GCC unroll 16
+        for (int i = 0; i < VLEN; i++) {
+            size_t from = at + (size_t)i * ld + (size_t)k;
+
+            v[i] = (vfloat){ 0 };
+            if (i < m && steps == VLEN)
+                widen_row((float *)&v[i], src, dtype, from, VLEN);
+            else if (i < m)
+                widen_row((float *)&v[i], src, dtype, from, steps);
+        }
+        vtranspose(v);
+        for (int j = 0; j < steps; j++)
+            vstore(dst + (size_t)(k + j) * (size_t)stride, v[j]);
+    }
+}
+
+/* A panel of op(B), op(B)[k][j] = b[j ldb + k]: VLEN columns at a time are widened and transposed. */
 static void pack_b_transposed(float *dst, const void *b, enum dtype dtype, size_t ldb, size_t at,
                               int kc, int n)
 {
-    enum { STEP = 16 };
-    float rows[NR][STEP];
+    for (int j = 0; j < NR; j += VLEN, at += VLEN * ldb) {
+        int m = n - j < 0 ? 0 : n - j < VLEN ? n - j : VLEN;
 
-    for (int j = n; j < NR; j++)
-        memset(rows[j], 0, sizeof(rows[j]));
-    for (int k0 = 0; k0 < kc; k0 += STEP) {
-        int steps = kc - k0 < STEP ? kc - k0 : STEP;
-
-        for (int j = 0; j < n; j++) {
-            size_t from = at + (size_t)j * ldb + (size_t)k0;
-
-            if (steps == STEP)
-                widen_row(rows[j], b, dtype, from, STEP);
-            else
-                widen_row(rows[j], b, dtype, from, steps);
-        }
-        for (int k = 0; k < steps; k++)
-            for (int j = 0; j < NR; j++)
-                dst[(k0 + k) * NR + j] = rows[j][k];
+        if (m == VLEN && dtype == DTYPE_F32)
+            pack_lanes(dst + j, NR, b, DTYPE_F32, at, ldb, VLEN, kc);
+        else if (m == VLEN && dtype == DTYPE_BF16)
+            pack_lanes(dst + j, NR, b, DTYPE_BF16, at, ldb, VLEN, kc);
+        else
+            pack_lanes(dst + j, NR, b, dtype, at, ldb, m, kc);
     }
+}
+
+/* A panel of op(A): mr rows, k by k; rows beyond m are zero. */
+INLINE void pack_a_panel(float *dst, int mr, const float *a, size_t row_stride, size_t k_stride,
+                         int m, int kc)
+{
+    if (k_stride == 1) {
+        if (m == mr)
+            pack_lanes(dst, mr, a, DTYPE_F32, 0, row_stride, mr, kc);
+        else
+            pack_lanes(dst, mr, a, DTYPE_F32, 0, row_stride, m, kc);
+        return;
+    }
+    for (int k = 0; k < kc; k++)
+        for (int i = 0; i < mr; i++)
+            dst[k * mr + i] = i < m ? a[(size_t)i + (size_t)k * k_stride] : 0.0f;
+}
+
+static void pack_a(float *dst, int mr, const float *a, size_t row_stride, size_t k_stride, int m,
+                   int kc)
+{
+    if (mr == MR)
+        pack_a_panel(dst, MR, a, row_stride, k_stride, m, kc);
+    else
+        pack_a_panel(dst, SHORT, a, row_stride, k_stride, m, kc);
 }
 
 /* Few rows of A do not repay packing B where its rows can be read as they lie. */
@@ -236,10 +244,12 @@ static int reads_b_directly(const struct gemm_call *g, int n)
     return !g->trans_b && g->b_dtype == DTYPE_F32 && g->M <= 2 * MR && g->R == 0 && n == NR;
 }
 
-/* Few columns of B do not repay packing A. */
+/* Few columns of B do not repay packing A: few panels, or one where A is not in the first cache yet. */
 static int reads_a_directly(const struct gemm_call *g)
 {
-    return !g->trans_a && g->N <= NR && g->M > TALL && g->R == 0;
+    int few = g->panels || g->trans_a ? 4 * NR : NR;
+
+    return g->R == 0 && g->N <= few && g->M >= (g->N <= VLEN ? TALL : MR);
 }
 
 /* The place of a block in the product. The last block of K carries the low-rank term: r is its rank there, else 0. */
@@ -270,6 +280,20 @@ static void pack_b(float *dst, const struct gemm_call *g, const struct block *at
             pack_b_panel(dst, g, g->v, DTYPE_F32, g->ldv, 0, at->r, col, n);
         dst += (size_t)at->r * NR;
     }
+}
+
+size_t SIMD(gemm_panels_floats)(int K, int N)
+{
+    return (size_t)K * (size_t)((N + NR - 1) / NR * NR);
+}
+
+void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N)
+{
+    struct gemm_call g = { .trans_b = trans_b };
+
+    for (int j = 0; j < N; j += NR)
+        pack_b_panel(panels + (size_t)j * K, &g, b, DTYPE_F32, ldb, 0, K, j,
+                     N - j < NR ? N - j : NR);
 }
 
 static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa)
@@ -312,38 +336,59 @@ static void panel_product(const struct gemm_call *g, const struct block *at, con
     }
 }
 
+/* The panel of op(B) that begins at column j of the block, its rows *bs numbers apart. */
+static const float *panel_at(const struct gemm_call *g, const struct block *at, const float *pb,
+                             int j, int n, size_t *bs)
+{
+    size_t col = (size_t)(at->j0 + j), k0 = (size_t)at->k0;
+
+    *bs = NR;
+    if (g->panels)
+        return g->panels + col * g->ldb + k0 * NR;
+    if (reads_b_directly(g, n)) {
+        *bs = g->ldb;
+        return (const float *)g->b + k0 * g->ldb + col;
+    }
+    return pb + (size_t)j * (at->kc + at->r);
+}
+
 static void block_product(const struct gemm_call *g, const struct block *at, const float *pa,
                           const float *pb)
 {
     for (int j = 0; j < at->nc; j += NR) {
         int n = at->nc - j < NR ? at->nc - j : NR;
+        size_t bs;
+        const float *b = panel_at(g, at, pb, j, n, &bs);
 
-        if (reads_b_directly(g, n))
-            panel_product(g, at, pa,
-                          (const float *)g->b + (size_t)at->k0 * g->ldb + (size_t)(at->j0 + j),
-                          g->ldb, j, n);
-        else
-            panel_product(g, at, pa, pb + (size_t)j * (at->kc + at->r), NR, j, n);
+        panel_product(g, at, pa, b, bs, j, n);
     }
 }
 
-/* One panel of columns and many rows: A is read as it lies, but for the last rows. */
+/* Few panels of columns: A is read as it lies, but for the last rows. */
 static void narrow_product(const struct gemm_call *g, const struct block *at, float *pa,
                            const float *pb)
 {
-    int mr = g->N <= VLEN ? TALL : MR;
+    int tall = g->N <= VLEN && !g->trans_a;
+    int mr = tall ? TALL : MR;
     int whole = at->mc / mr * mr;
+    size_t rs = g->trans_a ? 1 : g->lda, ks = g->trans_a ? g->lda : 1;
     struct block rest = *at;
 
-    for (int i = 0; i < whole; i += mr) {
-        const float *a = g->a + (size_t)(at->i0 + i) * g->lda + (size_t)at->k0;
-        float *c = g->c + (size_t)(at->i0 + i) * g->ldc + at->j0;
+    for (int i = 0; i < whole; i += mr)
+        for (int j = 0; j < at->nc; j += NR) {
+            const float *a = g->a + (size_t)(at->i0 + i) * rs + (size_t)at->k0 * ks;
+            float *c = g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j);
+            int n = at->nc - j < NR ? at->nc - j : NR;
+            size_t bs;
+            const float *b = panel_at(g, at, pb, j, n, &bs);
 
-        if (g->N <= VLEN)
-            tile_direct_tall(g, a, pb, at->kc, at->beta, c, at->nc);
-        else
-            tile_direct(g, a, pb, at->kc, at->beta, c, at->nc);
-    }
+            if (tall)
+                tile_direct_tall(g, a, b, bs, at->kc, at->beta, c, n);
+            else if (g->trans_a)
+                tile_direct_transposed(g, a, b, bs, at->kc, at->beta, c, n);
+            else
+                tile_direct(g, a, b, bs, at->kc, at->beta, c, n);
+        }
     rest.i0 += whole;
     rest.mc -= whole;
     pack_rows(g, &rest, pa);
@@ -363,7 +408,8 @@ void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
             at.kc = g->K - at.k0 < kb ? g->K - at.k0 : kb;
             at.r = at.k0 + kb >= g->K ? g->R : 0;
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
-            pack_b(pb, g, &at);
+            if (!g->panels)
+                pack_b(pb, g, &at);
             for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
                 at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
                 if (reads_a_directly(g)) {

@@ -20,13 +20,19 @@
 
 #if defined(__AVX512F__)
 #define VLEN 16 // floats in a vector
+#define MR   14 // rows of a tile of sums: as many as the registers hold
 #elif defined(__AVX2__)
 #define VLEN 8
+#define MR   6
 #else
 #define VLEN 4
+#define MR   4
 #endif
+#define NV 2 // vectors in a row of it
+#define NR (NV * VLEN)
 
 typedef float vfloat __attribute__((vector_size(VLEN * 4)));
+typedef int32_t vint __attribute__((vector_size(VLEN * 4)));
 typedef float vfloat_u __attribute__((vector_size(VLEN * 4), aligned(4), may_alias));
 
 static inline vfloat vload(const float *p)
@@ -42,6 +48,49 @@ static inline void vstore(float *p, vfloat v)
 static inline vfloat vset(float f)
 {
     return f - (vfloat){ 0 };
+}
+
+/*
+ * Step d of a transposition: in blocks of d lanes, the upper right of rows i
+ * and i + d changes places with the lower left.
+ */
+#define SIMD_LOW(x, d)        ((x) & (d) ? VLEN + (x) - (d) : (x))
+#define SIMD_HIGH(x, d)       ((x) & (d) ? VLEN + (x) : (x) + (d))
+#define SIMD_LANES4(f, x, d)  f(x, d), f((x) + 1, d), f((x) + 2, d), f((x) + 3, d)
+#define SIMD_LANES8(f, x, d)  SIMD_LANES4(f, x, d), SIMD_LANES4(f, (x) + 4, d)
+#define SIMD_LANES16(f, x, d) SIMD_LANES8(f, x, d), SIMD_LANES8(f, (x) + 8, d)
+#define SIMD_LANES(f, d)      SIMD_JOIN_LANES(VLEN)(f, 0, d)
+#define SIMD_JOIN_LANES(n)    SIMD_JOIN_LANES_(n)
+#define SIMD_JOIN_LANES_(n)   SIMD_LANES##n
+#ifdef __clang__
+#define SIMD_PICK(a, b, f, d) __builtin_shufflevector(a, b, SIMD_LANES(f, d))
+#else
+#define SIMD_PICK(a, b, f, d) __builtin_shuffle(a, b, (vint){ SIMD_LANES(f, d) })
+#endif
+#define SIMD_TRANSPOSE_STEP(v, d)                            \
+    for (int i_ = 0; i_ < VLEN; i_++)                        \
+        if (!(i_ & (d))) {                                   \
+            vfloat a_ = (v)[i_], b_ = (v)[i_ | (d)];         \
+                                                             \
+            (v)[i_] = SIMD_PICK(a_, b_, SIMD_LOW, d);        \
+            (v)[i_ | (d)] = SIMD_PICK(a_, b_, SIMD_HIGH, d); \
+        }
+
+/* v[i][j] = v[j][i], VLEN x VLEN, in registers. */
+static inline __attribute__((always_inline)) void vtranspose(vfloat *v)
+{
+#pragma GCC unroll 16
+    SIMD_TRANSPOSE_STEP(v, 1)
+#pragma GCC unroll 16
+    SIMD_TRANSPOSE_STEP(v, 2)
+#if VLEN > 4
+#pragma GCC unroll 16
+    SIMD_TRANSPOSE_STEP(v, 4)
+#endif
+#if VLEN > 8
+#pragma GCC unroll 16
+    SIMD_TRANSPOSE_STEP(v, 8)
+#endif
 }
 
 /*
@@ -94,6 +143,8 @@ static inline float exp_fast(float x)
 /* Declared here because gemm.c defines them and elementwise.c lists them. */
 struct gemm_call;
 size_t SIMD(gemm_scratch_floats)(void);
+size_t SIMD(gemm_panels_floats)(int K, int N);
+void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch);
 
 #endif
