@@ -54,7 +54,7 @@ const char *profile_class_name(enum profile_class c);
 void profile_reset(struct profile *p);
 
 void profile_lap_at(struct profile *p, enum profile_class c, double flops);
-void profile_lap_gemm_at(struct profile *p, int M, int N, int K, int R);
+void profile_lap_gemm_at(struct profile *p, int N, int K, double flops);
 
 static inline void profile_lap(struct profile *p, enum profile_class c, double flops)
 {
@@ -63,10 +63,10 @@ static inline void profile_lap(struct profile *p, enum profile_class c, double f
 }
 
 /* A product C [M,N] over K with a low-rank term of rank R. */
-static inline void profile_lap_gemm(struct profile *p, int M, int N, int K, int R)
+static inline void profile_lap_gemm(struct profile *p, int N, int K, double flops)
 {
     if (p)
-        profile_lap_gemm_at(p, M, N, K, R);
+        profile_lap_gemm_at(p, N, K, flops);
 }
 
 /* Products belong to c from here on: PROFILE_GEMM, PROFILE_HEAD or PROFILE_ADAPTER. */

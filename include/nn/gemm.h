@@ -8,19 +8,21 @@
 #include "tensor/dtype.h"
 
 /*
- * C = alpha (op(A) op(B) + U op(V)) + beta C
+ * C = alpha (op(A) op(B) + U op(V)) + beta C,  U = gamma op(A) op(D) where d is given
  *
  *   op(A)  [M,K]  a is [M,lda], or [K,lda] when trans_a
  *   op(B)  [K,N]  b is [K,ldb], or [N,ldb] when trans_b; f32, bf16 or f16
- *   U      [M,R]  u is [M,ldu]
+ *   op(D)  [K,R]  d is [K,ldd], or [R,ldd] when trans_b
+ *   U      [M,R]  u is [M,ldu]; written where d is given, else read
  *   op(V)  [R,N]  v is [R,ldv], or [N,ldv] when trans_b
  *   C      [M,N]  c is [M,ldc]; not read when beta is 0
  *
  * U op(V) is the low-rank term, an adapter's product beside that of the frozen
- * weight: up to rank GEMM_LOW_RANK it rides on the same tiles and C is written
- * once. R 0: no such term.
+ * weight: up to rank GEMM_LOW_RANK it rides on the same tiles, so that A is
+ * read once and C written once. R 0: no such term. v NULL: U is made, but its
+ * term left out. N 0: U alone.
  *
- * Leading dimensions are in numbers. C must not overlap the others. The
+ * Leading dimensions are in numbers. C and U must not overlap the others. The
  * longer side is divided over the threads.  Local; cannot fail; allocates nothing.
  */
 enum { GEMM_LOW_RANK = 64 };
@@ -34,8 +36,10 @@ struct gemm_call {
     float *c;
     size_t lda, ldb, ldc;
     int R;
-    const float *u, *v;
-    size_t ldu, ldv;
+    float gamma;
+    const float *d, *v;
+    float *u;
+    size_t ldd, ldu, ldv;
     const float *panels; // of this layer's own: op(B) packed beforehand, see nn_internal.h
 };
 

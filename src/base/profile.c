@@ -67,9 +67,8 @@ static struct profile_shape *shape_of(struct profile *p, int N, int K)
     return &p->shape[i];
 }
 
-void profile_lap_gemm_at(struct profile *p, int M, int N, int K, int R)
+void profile_lap_gemm_at(struct profile *p, int N, int K, double flops)
 {
-    double flops = 2.0 * M * N * ((double)K + R);
     int64_t spent = lap(p, p->products, flops);
     struct profile_shape *shape;
 

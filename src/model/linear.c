@@ -61,6 +61,7 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
+    int apart = m && (drops(run) || !y); // the adapter's input is another, or nothing else is wanted
     struct gemm_call call = { .trans_b = 1,
                               .M = rows->N,
                               .N = lin->O,
@@ -74,17 +75,22 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
                               .ldb = (size_t)lin->C,
                               .ldc = (size_t)lin->O };
 
-    if (m) {
+    if (apart) {
         profile_products(run->nn->profile, PROFILE_ADAPTER);
         adapter_down(run, rows, m, xa, x);
         profile_products(run->nn->profile, PROFILE_GEMM);
-        call.R = adapter->R;
-        call.u = xa;
-        call.v = adapter->params + m->b_offset;
-        call.ldu = call.ldv = (size_t)adapter->R;
     }
     if (!y)
         return;
+    if (m) {
+        call.R = adapter->R;
+        call.gamma = adapter->scale;
+        call.d = apart ? NULL : adapter->params + m->a_offset;
+        call.u = xa;
+        call.v = adapter->params + m->b_offset;
+        call.ldd = (size_t)lin->C;
+        call.ldu = call.ldv = (size_t)adapter->R;
+    }
     gemm(run->nn, &call);
     if (lin->bias)
         bias_forward(run->nn, y, lin->bias, call.M, lin->O);
@@ -128,29 +134,19 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
     run->sink->add(run->sink->context, m->b_offset, work->leaf_b, (size_t)R * m->O);
 }
 
-/* dxa [N,R] = s dy B, then the adapter's own gradients leaf by leaf. */
-static void adapter_backward(const struct run *run, const struct rows *rows,
-                             const struct lora_module *m, const float *dy, const float *x,
-                             const float *xa)
+/* The adapter's own gradients, leaf by leaf. */
+static void adapter_gradients(const struct run *run, const struct rows *rows,
+                              const struct lora_module *m, const float *dy, const float *x,
+                              const float *xa)
 {
-    const struct adapter *adapter = run->model->adapter;
-
-    gemm(run->nn, &(struct gemm_call){ .M = rows->N,
-                                       .N = adapter->R,
-                                       .K = m->O,
-                                       .alpha = adapter->scale,
-                                       .a = dy,
-                                       .b = adapter->params + m->b_offset,
-                                       .c = run->work->dxa,
-                                       .lda = (size_t)m->O,
-                                       .ldb = (size_t)adapter->R,
-                                       .ldc = (size_t)adapter->R });
+    profile_products(run->nn->profile, PROFILE_ADAPTER);
     if (drops(run)) {
         drop_leaves(run, rows, m->linear, run->work->dropped, x, m->C, 0);
         x = run->work->dropped;
     }
     for (int i = 0; i < run->pass->n_leaves; i++)
         leaf_gradients(run, m, rows->leaves[i], rows->leaves[i + 1] - rows->leaves[i], dy, x, xa);
+    profile_products(run->nn->profile, PROFILE_GEMM);
 }
 
 /* dx += dropout(dxa A): behind a mask the adapter's part cannot ride on the frozen weight's product. */
@@ -190,21 +186,21 @@ void linear_backward(const struct run *run, const struct rows *rows, const struc
                               .ldb = (size_t)lin->C,
                               .ldc = (size_t)lin->C };
 
-    if (m) {
-        profile_products(run->nn->profile, PROFILE_ADAPTER);
-        adapter_backward(run, rows, m, dy, x, xa);
-        profile_products(run->nn->profile, PROFILE_GEMM);
-    }
-    if (!dx)
-        return;
-    if (m && !drops(run)) {
+    if (m) { // dxa [N,R] = s dy B on the way
         call.R = adapter->R;
+        call.gamma = adapter->scale;
+        call.d = adapter->params + m->b_offset;
         call.u = run->work->dxa;
-        call.v = adapter->params + m->a_offset;
-        call.ldu = (size_t)adapter->R;
+        call.v = drops(run) ? NULL : adapter->params + m->a_offset;
+        call.ldd = call.ldu = (size_t)adapter->R;
         call.ldv = (size_t)lin->C;
     }
+    if (!dx)
+        call.N = 0; // dxa alone
     gemm(run->nn, &call);
-    if (m && drops(run))
+    if (!m)
+        return;
+    if (dx && drops(run))
         masked_input_gradient(run, rows, m, dx);
+    adapter_gradients(run, rows, m, dy, x, xa);
 }

@@ -147,24 +147,54 @@ static int is_native(const struct nn *nn, const struct gemm_call *g)
     return nn->backend == GEMM_NATIVE || g->M <= SKINNY || g->N <= SKINNY || g->K <= SKINNY;
 }
 
-/* The two terms one after the other. */
-static void product_then_low_rank(const struct nn *nn, const struct gemm_call *g, int thread)
+/* U = gamma op(A) op(D), by itself. */
+static struct gemm_call low_rank_input(const struct gemm_call *g)
 {
     struct gemm_call first = *g;
-    struct gemm_call second = *g;
 
+    first.N = g->R;
+    first.alpha = g->gamma;
+    first.beta = 0.0f;
+    first.b = g->d;
+    first.b_dtype = DTYPE_F32;
+    first.ldb = g->ldd;
+    first.c = g->u;
+    first.ldc = g->ldu;
     first.R = 0;
-    second.trans_a = 0;
-    second.K = g->R;
-    second.a = g->u;
-    second.lda = g->ldu;
-    second.b = g->v;
-    second.b_dtype = DTYPE_F32;
-    second.ldb = g->ldv;
-    second.beta = 1.0f;
-    second.R = 0;
-    gemm_serial(nn, &first, thread);
-    gemm_serial(nn, &second, thread);
+    first.d = NULL;
+    return first;
+}
+
+/* C += alpha U op(V), by itself. */
+static struct gemm_call low_rank_output(const struct gemm_call *g)
+{
+    struct gemm_call last = *g;
+
+    last.trans_a = 0;
+    last.K = g->R;
+    last.a = g->u;
+    last.lda = g->ldu;
+    last.b = g->v;
+    last.b_dtype = DTYPE_F32;
+    last.ldb = g->ldv;
+    last.beta = 1.0f;
+    last.R = 0;
+    last.d = NULL;
+    return last;
+}
+
+/* The terms one after the other. */
+static void separate_products(const struct nn *nn, const struct gemm_call *g, int thread)
+{
+    struct gemm_call input = low_rank_input(g), main_term = *g, output = low_rank_output(g);
+
+    main_term.R = 0;
+    main_term.d = NULL;
+    if (g->d)
+        gemm_serial(nn, &input, thread);
+    gemm_serial(nn, &main_term, thread);
+    if (g->v)
+        gemm_serial(nn, &output, thread);
 }
 
 void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
@@ -174,7 +204,7 @@ void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
     if (g->M <= 0 || g->N <= 0)
         return;
     if (g->R > 0 && (!is_native(nn, g) || g->R > GEMM_LOW_RANK)) {
-        product_then_low_rank(nn, g, thread);
+        separate_products(nn, g, thread);
         return;
     }
     if (is_native(nn, g))
@@ -199,24 +229,17 @@ static struct gemm_call part_of(const struct gemm_call *g, int by_rows, int from
         part.N = to - from;
         part.b =
             (const char *)g->b + (size_t)from * (g->trans_b ? g->ldb : 1) * dtype_size(g->b_dtype);
-        part.v = g->R > 0 ? g->v + (size_t)from * (g->trans_b ? g->ldv : 1) : NULL;
+        part.v = g->v ? g->v + (size_t)from * (g->trans_b ? g->ldv : 1) : NULL;
         part.c = g->c + from;
     }
     return part;
 }
 
-void gemm(const struct nn *nn, const struct gemm_call *g)
+/* The parts of a product, in threads. */
+static void divide(const struct nn *nn, const struct gemm_call *g, int by_rows, int steps, int parts)
 {
-    int by_rows = is_native(nn, g) && g->M > g->N; // a library's rows may depend on each other
     int length = by_rows ? g->M : g->N;
-    int steps = (length + SPLIT_STEP - 1) / SPLIT_STEP;
-    int parts = steps < nn->threads ? steps : nn->threads;
 
-    if (parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
-        gemm_serial(nn, g, 0);
-        profile_lap_gemm(nn->profile, g->M, g->N, g->K, g->R);
-        return;
-    }
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int t = 0; t < parts; t++) {
         int from = (int)((long)steps * t / parts) * SPLIT_STEP;
@@ -225,7 +248,37 @@ void gemm(const struct nn *nn, const struct gemm_call *g)
 
         gemm_serial(nn, &part, omp_get_thread_num());
     }
-    profile_lap_gemm(nn->profile, g->M, g->N, g->K, g->R);
+}
+
+static void product(const struct nn *nn, const struct gemm_call *g)
+{
+    struct gemm_call input = low_rank_input(g);
+    int by_rows = is_native(nn, g) && g->M > g->N; // a library's rows may depend on each other
+    int steps = ((by_rows ? g->M : g->N) + SPLIT_STEP - 1) / SPLIT_STEP;
+    int parts = steps < nn->threads ? steps : nn->threads;
+
+    if (g->N == 0 && g->d) {
+        product(nn, &input);
+    } else if (parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
+        gemm_serial(nn, g, 0);
+    } else if (g->d && !by_rows) { // all columns need all of U
+        struct gemm_call rest = *g;
+
+        product(nn, &input);
+        rest.d = NULL;
+        rest.R = g->v ? g->R : 0;
+        divide(nn, &rest, by_rows, steps, parts);
+    } else {
+        divide(nn, g, by_rows, steps, parts);
+    }
+}
+
+void gemm(const struct nn *nn, const struct gemm_call *g)
+{
+    product(nn, g);
+    profile_lap_gemm(nn->profile, g->N, g->K,
+                     2.0 * g->M * g->N * ((double)g->K + (g->v ? g->R : 0)) +
+                         (g->d ? 2.0 * g->M * g->K * g->R : 0.0));
 }
 
 enum { PROBE_ROWS = 200 };

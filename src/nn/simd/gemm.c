@@ -23,7 +23,7 @@
 
 size_t SIMD(gemm_scratch_floats)(void)
 {
-    return (size_t)(MC + MR + NC) * K_SUM;
+    return (size_t)(MC + MR + NC) * K_SUM + (size_t)GEMM_LOW_RANK * KC_MAX;
 }
 
 /* Where a block of K ends: equal parts of at most KC_MAX, multiples of 8. */
@@ -110,18 +110,19 @@ INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call
         memcpy(c + (size_t)i * g->ldc, edge + i * width, (size_t)n * sizeof(float));
 }
 
-/* Panels of packed A of two heights; rows of b are bs apart. */
-#define TILE_PACKED(name, mr)                                                                      \
+/* Panels of packed A of two heights, panels of B of one or two vectors; rows of b are bs apart. */
+#define TILE_PACKED(name, mr, nv)                                                                  \
     static void name(const struct gemm_call *g, const float *a, const float *b, size_t bs, int kc, \
                      float beta, float *c, int m, int n)                                           \
     {                                                                                              \
-        vfloat acc[(mr)*NV];                                                                       \
+        vfloat acc[(mr) * (nv)];                                                                   \
                                                                                                    \
-        tile_sum(acc, mr, NV, a, 1, mr, b, bs, kc);                                                \
-        tile_store(acc, mr, NV, g, beta, c, m, n);                                                 \
+        tile_sum(acc, mr, nv, a, 1, mr, b, bs, kc);                                                \
+        tile_store(acc, mr, nv, g, beta, c, m, n);                                                 \
     }
-TILE_PACKED(tile_packed, MR)
-TILE_PACKED(tile_packed_short, SHORT)
+TILE_PACKED(tile_packed, MR, NV)
+TILE_PACKED(tile_packed_narrow, MR, 1)
+TILE_PACKED(tile_packed_short, SHORT, NV)
 
 /* Whole rows of op(A) as they lie, rs and ks apart: for few columns, packing would cost more. */
 #define TILE_DIRECT(name, mr, nv, rs, ks)                                                          \
@@ -252,9 +253,13 @@ static int reads_a_directly(const struct gemm_call *g)
     return g->R == 0 && g->N <= few && g->M >= (g->N <= VLEN ? TALL : MR);
 }
 
-/* The place of a block in the product. The last block of K carries the low-rank term: r is its rank there, else 0. */
+/*
+ * The place of a block in the product. The last block of K carries the low-rank
+ * term: r is its rank there, else 0. The first columns bring along U where it is
+ * to be made: d is its rank there, else 0.
+ */
 struct block {
-    int i0, mc, j0, nc, k0, kc, r;
+    int i0, mc, j0, nc, k0, kc, r, d;
     float beta;
 };
 
@@ -282,6 +287,13 @@ static void pack_b(float *dst, const struct gemm_call *g, const struct block *at
     }
 }
 
+static void pack_d(float *dst, const struct gemm_call *g, const struct block *at)
+{
+    for (int j = 0; j < at->d; j += NR)
+        pack_b_panel(dst + (size_t)j * at->kc, g, g->d, DTYPE_F32, g->ldd, at->k0, at->kc, j,
+                     at->d - j < NR ? at->d - j : NR);
+}
+
 size_t SIMD(gemm_panels_floats)(int K, int N)
 {
     return (size_t)K * (size_t)((N + NR - 1) / NR * NR);
@@ -296,22 +308,46 @@ void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int
                      N - j < NR ? N - j : NR);
 }
 
-static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa)
+static void tile(const struct gemm_call *g, int mr, const float *a, const float *b, size_t bs,
+                 int kc, float beta, float *c, int m, int n)
+{
+    if (mr == SHORT)
+        tile_packed_short(g, a, b, bs, kc, beta, c, m, n);
+    else if (n <= VLEN)
+        tile_packed_narrow(g, a, b, bs, kc, beta, c, m, n);
+    else
+        tile_packed(g, a, b, bs, kc, beta, c, m, n);
+}
+
+/* What a block adds to m rows of U, packed in pa. */
+static void low_rank_input(const struct gemm_call *g, const struct block *at, int row, int m,
+                           int mr, const float *pa, const float *pd)
+{
+    struct gemm_call input = { .alpha = g->gamma, .ldc = g->ldu };
+
+    for (int j = 0; j < at->d; j += NR)
+        tile(&input, mr, pa, pd + (size_t)j * at->kc, NR, at->kc, at->k0 == 0 ? 0.0f : 1.0f,
+             g->u + (size_t)row * g->ldu + j, m, at->d - j < NR ? at->d - j : NR);
+}
+
+/* Panels of the rows of a block; in the last block of K each is followed by its rows of U, complete by then. */
+static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa,
+                      const float *pd)
 {
     size_t row_stride = g->trans_a ? 1 : g->lda;
     size_t k_stride = g->trans_a ? g->lda : 1;
 
     for (int i = 0, mr; i < at->mc; i += mr) {
-        size_t row = (size_t)(at->i0 + i);
-        int m;
+        int row = at->i0 + i, m;
 
         mr = tile_rows(at->mc - i);
         m = at->mc - i < mr ? at->mc - i : mr;
-        pack_a(pa, mr, g->a + row * row_stride + (size_t)at->k0 * k_stride, row_stride, k_stride, m,
-               at->kc);
+        pack_a(pa, mr, g->a + (size_t)row * row_stride + (size_t)at->k0 * k_stride, row_stride,
+               k_stride, m, at->kc);
+        low_rank_input(g, at, row, m, mr, pa, pd);
         pa += (size_t)mr * at->kc;
         if (at->r > 0)
-            pack_a(pa, mr, g->u + row * g->ldu, g->ldu, 1, m, at->r);
+            pack_a(pa, mr, g->u + (size_t)row * g->ldu, g->ldu, 1, m, at->r);
         pa += (size_t)mr * at->r;
     }
 }
@@ -323,15 +359,10 @@ static void panel_product(const struct gemm_call *g, const struct block *at, con
     int kc = at->kc + at->r;
 
     for (int i = 0, mr; i < at->mc; i += mr) {
-        float *c = g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j);
-        int m;
-
         mr = tile_rows(at->mc - i);
-        m = at->mc - i < mr ? at->mc - i : mr;
-        if (mr == MR)
-            tile_packed(g, pa, b, bs, kc, at->beta, c, m, n);
-        else
-            tile_packed_short(g, pa, b, bs, kc, at->beta, c, m, n);
+        tile(g, mr, pa, b, bs, kc, at->beta,
+             g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j), at->mc - i < mr ? at->mc - i : mr,
+             n);
         pa += (size_t)mr * kc;
     }
 }
@@ -391,7 +422,7 @@ static void narrow_product(const struct gemm_call *g, const struct block *at, fl
         }
     rest.i0 += whole;
     rest.mc -= whole;
-    pack_rows(g, &rest, pa);
+    pack_rows(g, &rest, pa, NULL);
     block_product(g, &rest, pa, pb);
 }
 
@@ -399,24 +430,27 @@ void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
 {
     int kb = k_block(g->K);
     float *pa = scratch;
-    float *pb = scratch + (size_t)(MC + MR) * K_SUM;
+    float *pd = pa + (size_t)(MC + MR) * K_SUM;
+    float *pb = pd + (size_t)GEMM_LOW_RANK * KC_MAX;
     struct block at;
 
     for (at.j0 = 0; at.j0 < g->N; at.j0 += NC) {
         at.nc = g->N - at.j0 < NC ? g->N - at.j0 : NC;
+        at.d = at.j0 == 0 && g->d ? g->R : 0;
         for (at.k0 = 0; at.k0 < g->K; at.k0 += kb) {
             at.kc = g->K - at.k0 < kb ? g->K - at.k0 : kb;
-            at.r = at.k0 + kb >= g->K ? g->R : 0;
+            at.r = at.k0 + kb >= g->K && g->v ? g->R : 0;
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
             if (!g->panels)
                 pack_b(pb, g, &at);
+            pack_d(pd, g, &at);
             for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
                 at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
                 if (reads_a_directly(g)) {
                     narrow_product(g, &at, pa, pb);
                     continue;
                 }
-                pack_rows(g, &at, pa);
+                pack_rows(g, &at, pa, pd);
                 block_product(g, &at, pa, pb);
             }
         }

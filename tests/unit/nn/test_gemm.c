@@ -17,6 +17,23 @@ static void narrow(uint16_t *dst, float *src, size_t n, enum dtype dtype)
     }
 }
 
+/* The low-rank input of row i, gamma op(A) op(D); size as in plain(). */
+static double plain_input(const struct gemm_call *g, int i, int r, double *size)
+{
+    double sum = 0.0;
+
+    *size = 0.0;
+    for (int k = 0; k < g->K; k++) {
+        size_t ia = g->trans_a ? (size_t)k * g->lda + (size_t)i : (size_t)i * g->lda + (size_t)k;
+        size_t id = g->trans_b ? (size_t)r * g->ldd + (size_t)k : (size_t)k * g->ldd + (size_t)r;
+        double p = (double)g->gamma * (double)g->a[ia] * (double)g->d[id];
+
+        sum += p;
+        *size += fabs(p);
+    }
+    return sum;
+}
+
 static double plain(const struct gemm_call *g, const float *b, int i, int j, double *size)
 {
     double sum = 0.0;
@@ -30,7 +47,7 @@ static double plain(const struct gemm_call *g, const float *b, int i, int j, dou
         sum += p;
         *size += fabs(p);
     }
-    for (int r = 0; r < g->R; r++) {
+    for (int r = 0; g->v && r < g->R; r++) {
         size_t iv = g->trans_b ? (size_t)j * g->ldv + (size_t)r : (size_t)r * g->ldv + (size_t)j;
         double p = (double)g->u[(size_t)i * g->ldu + (size_t)r] * (double)g->v[iv];
 
@@ -40,8 +57,10 @@ static double plain(const struct gemm_call *g, const float *b, int i, int j, dou
     return sum;
 }
 
+enum low_rank { U_GIVEN, U_MADE, U_MADE_ALONE };
+
 static void check(const struct nn_case *c, const int *size, int trans_a, int trans_b,
-                  enum dtype dtype, float beta, int R)
+                  enum dtype dtype, float beta, int R, enum low_rank low_rank)
 {
     int M = size[0], N = size[1], K = size[2], pad = 3;
     size_t lda = (size_t)(trans_a ? M : K) + (size_t)pad, ldc = (size_t)N + (size_t)pad;
@@ -52,6 +71,8 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
     float *got = nn_random(nc, 3), *before = nn_random(nc, 3);
     float *u = nn_random((size_t)M * ldu, 8),
           *v = nn_random((size_t)(trans_b ? N : R) * ldv + 1, 9);
+    size_t ldd = (size_t)(trans_b ? K : R) + (size_t)pad;
+    float *d = nn_random((size_t)(trans_b ? R : K) * ldd + 1, 13);
     uint16_t *half = malloc(nb * sizeof(*half));
     struct gemm_call g = { .trans_a = trans_a,
                            .trans_b = trans_b,
@@ -68,8 +89,11 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
                            .ldb = ldb,
                            .ldc = ldc,
                            .R = R,
+                           .gamma = 0.6f,
+                           .d = low_rank == U_GIVEN ? NULL : d,
                            .u = u,
-                           .v = v,
+                           .v = low_rank == U_MADE_ALONE ? NULL : v,
+                           .ldd = ldd,
                            .ldu = ldu,
                            .ldv = ldv };
 
@@ -79,7 +103,15 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
     }
     if (beta == 0.0f)
         got[0] = NAN; // must not be read
+    if (g.d)
+        u[0] = NAN;
     gemm(&c->nn, &g);
+    for (int i = 0; g.d && i < M; i++)
+        for (int r = 0; r < R; r++) {
+            double scale, want = plain_input(&g, i, r, &scale);
+
+            nn_expect(c->name, (double)u[(size_t)i * ldu + (size_t)r], want, scale);
+        }
     for (int i = 0; i < M; i++)
         for (int j = 0; j < N + pad; j++) {
             size_t at = (size_t)i * ldc + (size_t)j;
@@ -97,6 +129,7 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
     free(half);
     free(u);
     free(v);
+    free(d);
 }
 
 static void products_equal_a_plain_loop(void **state)
@@ -108,7 +141,7 @@ static void products_equal_a_plain_loop(void **state)
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++)
             for (int t = 0; t < 4; t++)
-                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f, 0);
+                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f, 0, U_GIVEN);
     nn_cases_close(cases, n);
 }
 
@@ -121,9 +154,9 @@ static void a_low_rank_term_is_added(void **state)
     (void)state;
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++)
-            for (int t = 0; t < 4; t++)
-                check(&cases[c], sizes[s], t & 1, t >> 1, t & 1 ? DTYPE_F32 : DTYPE_BF16,
-                      t > 1 ? 0.5f : 0.0f, ranks[(s + t) % 4]);
+            for (int t = 0; t < 12; t++)
+                check(&cases[c], sizes[s], t & 1, t >> 1 & 1, t & 1 ? DTYPE_F32 : DTYPE_BF16,
+                      t & 2 ? 0.5f : 0.0f, ranks[(s + t) % 4], (enum low_rank)(t >> 2));
     nn_cases_close(cases, n);
 }
 
@@ -135,9 +168,9 @@ static void narrow_weights_are_widened_exactly(void **state)
     (void)state;
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++) {
-            check(&cases[c], sizes[s], 0, 1, DTYPE_BF16, 0.0f, 0);
-            check(&cases[c], sizes[s], 0, 0, DTYPE_BF16, 1.0f, 0);
-            check(&cases[c], sizes[s], 0, 1, DTYPE_F16, 0.0f, 0);
+            check(&cases[c], sizes[s], 0, 1, DTYPE_BF16, 0.0f, 0, U_GIVEN);
+            check(&cases[c], sizes[s], 0, 0, DTYPE_BF16, 1.0f, 0, U_GIVEN);
+            check(&cases[c], sizes[s], 0, 1, DTYPE_F16, 0.0f, 0, U_GIVEN);
         }
     nn_cases_close(cases, n);
 }
@@ -153,7 +186,8 @@ static void check_rows(const struct nn_case *c, int N, int K, int trans_b, int R
     float *a = nn_random((size_t)M * K, 4), *b = nn_random((size_t)N * K, 5);
     float *u = nn_random((size_t)M * 8, 10), *v = nn_random((size_t)N * 8, 11);
     float *all = nn_random((size_t)M * N, 12), *some = malloc((size_t)M * N * sizeof(float));
-    float *before = nn_random((size_t)M * N, 12);
+    float *before = nn_random((size_t)M * N, 12), *d = nn_random((size_t)8 * K, 14);
+    float *some_u = malloc((size_t)M * 8 * sizeof(float));
     struct gemm_call g = { .trans_b = trans_b,
                            .M = M,
                            .N = N,
@@ -167,8 +201,11 @@ static void check_rows(const struct nn_case *c, int N, int K, int trans_b, int R
                            .ldb = (size_t)(trans_b ? K : N),
                            .ldc = (size_t)N,
                            .R = R,
+                           .gamma = 0.9f,
+                           .d = R > 0 ? d : NULL,
                            .u = u,
-                           .v = v,
+                           .v = R > 0 ? v : NULL,
+                           .ldd = trans_b ? (size_t)K : 8,
                            .ldu = 8,
                            .ldv = trans_b ? 8 : (size_t)N };
 
@@ -179,13 +216,17 @@ static void check_rows(const struct nn_case *c, int N, int K, int trans_b, int R
 
         part.M = runs[r][1];
         part.a = a + from * K;
-        part.u = u + from * 8;
+        part.u = some_u;
         part.c = some;
         memcpy(some, before + from * N, n * sizeof(float));
         gemm(&c->nn, &part);
         assert_memory_equal(some, all + from * N, n * sizeof(float));
+        for (size_t i = 0; R > 0 && i < (size_t)runs[r][1]; i++)
+            assert_memory_equal(some_u + i * 8, u + (from + i) * 8, (size_t)R * sizeof(float));
     }
     free(a);
+    free(d);
+    free(some_u);
     free(b);
     free(u);
     free(v);
