@@ -18,14 +18,13 @@
  *   h        [M,C]
  *   w        [V,C]  f32, bf16 or f16
  *   targets  [M]    in 0 .. V-1
- *   scratch  cross_entropy_rows(M, V) x V numbers
+ *   scratch  cross_entropy_scratch_floats(M, V) numbers: logits of a block of rows, up to 128 MiB
  *
  * Local; cannot fail; allocates nothing.
  */
 void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h, const void *w,
                    enum dtype dtype, const int32_t *targets, int M, int C, int V, float *scratch);
 
-/* How many of M rows are computed together: as many as fit 128 MiB of logits, 64 to 512. */
-int cross_entropy_rows(int M, int V);
+size_t cross_entropy_scratch_floats(int M, int V);
 
 #endif

@@ -89,7 +89,7 @@ static void place_loss(struct model_work *work, struct arena *arena, const struc
     work->loss_row = arena_take(arena, M, sizeof(*work->loss_row));
     work->loss_leaf = arena_take(arena, (size_t)shape->n_leaves + 1, sizeof(*work->loss_leaf));
     work->loss_target = arena_take(arena, M, sizeof(*work->loss_target));
-    work->logits = floats(arena, (size_t)cross_entropy_rows((int)M, c->V), (size_t)c->V);
+    work->logits = floats(arena, cross_entropy_scratch_floats((int)M, c->V), 1);
 }
 
 static size_t larger(size_t a, size_t b)

@@ -3,13 +3,15 @@
  */
 #include "nn/cross_entropy.h"
 
+#include "base/mem.h"
 #include "nn/nn_internal.h"
 
 enum {
     LOGITS_BYTES = 128 << 20
 }; // each block of rows packs the whole head twice: few rows are dear
 
-int cross_entropy_rows(int M, int V)
+/* How many of M rows are computed together: as many as fit, 64 to 512. */
+static int cross_entropy_rows(int M, int V)
 {
     int rows = LOGITS_BYTES / ((int)sizeof(float) * (V < 1 ? 1 : V > (1 << 22) ? 1 << 22 : V));
 
@@ -17,10 +19,25 @@ int cross_entropy_rows(int M, int V)
     return M < rows ? M : rows;
 }
 
+/* Rows begin an odd number of cache lines apart: at V x 4 bytes, often a multiple of a page, they would share lines. */
+static size_t row_stride(int V)
+{
+    enum { LINE = 16 };
+    size_t lines = ((size_t)V + LINE - 1) / LINE;
+
+    return (lines | 1) * LINE;
+}
+
+size_t cross_entropy_scratch_floats(int M, int V)
+{
+    return size_mul((size_t)cross_entropy_rows(M, V), row_stride(V));
+}
+
 void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h, const void *w,
                    enum dtype dtype, const int32_t *targets, int M, int C, int V, float *scratch)
 {
     int step = cross_entropy_rows(M, V);
+    size_t ld = row_stride(V);
 
     profile_products(nn->profile, PROFILE_HEAD);
     for (int i0 = 0; i0 < M; i0 += step) {
@@ -36,7 +53,7 @@ void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h,
                                     .c = scratch,
                                     .lda = (size_t)C,
                                     .ldb = (size_t)C,
-                                    .ldc = (size_t)V };
+                                    .ldc = ld };
         struct gemm_call back = { .M = m,
                                   .N = C,
                                   .K = V,
@@ -45,7 +62,7 @@ void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h,
                                   .b = w,
                                   .b_dtype = dtype,
                                   .c = dh ? dh + (size_t)i0 * C : NULL,
-                                  .lda = (size_t)V,
+                                  .lda = ld,
                                   .ldb = (size_t)C,
                                   .ldc = (size_t)C };
 
@@ -53,7 +70,7 @@ void cross_entropy(const struct nn *nn, double *loss, float *dh, const float *h,
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
         for (int i = 0; i < m; i++)
             loss[i0 + i] =
-                nn->kernels->cross_entropy_row(scratch + (size_t)i * V, targets[i0 + i], V);
+                nn->kernels->cross_entropy_row(scratch + (size_t)i * ld, targets[i0 + i], V);
         profile_lap(nn->profile, PROFILE_HEAD, 0.0);
         if (dh)
             gemm(nn, &back);

@@ -45,9 +45,11 @@ static int tile_rows(int m)
 /*
  * acc[i][j] = sum over k of a[i rs + k ks] b[k bs + j VLEN ..] for mr rows and
  * nv vectors. mr, nv, and one of rs and ks, are constants where this is inlined.
+ * With ahead, the next columns of b are fetched: where its rows are read as they
+ * lie, each in a page of its own, the CPU does not see by itself what comes next.
  */
 INLINE void tile_sum(vfloat *acc, int mr, int nv, const float *a, size_t rs, size_t ks,
-                     const float *b, size_t bs, int kc)
+                     const float *b, size_t bs, int kc, int ahead)
 {
 #pragma GCC unroll 32
     for (int i = 0; i < mr * nv; i++)
@@ -58,6 +60,8 @@ INLINE void tile_sum(vfloat *acc, int mr, int nv, const float *a, size_t rs, siz
 #pragma GCC unroll 2
         for (int j = 0; j < nv; j++)
             bv[j] = vload(b + j * VLEN);
+        for (int j = 0; ahead && j < NV; j++)
+            __builtin_prefetch(b + NR + j * VLEN);
 #pragma GCC unroll 32
         for (int i = 0; i < mr; i++)
 #pragma GCC unroll 2
@@ -111,18 +115,19 @@ INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call
 }
 
 /* Panels of packed A of two heights, panels of B of one or two vectors; rows of b are bs apart. */
-#define TILE_PACKED(name, mr, nv)                                                                  \
+#define TILE_PACKED(name, mr, nv, ahead)                                                           \
     static void name(const struct gemm_call *g, const float *a, const float *b, size_t bs, int kc, \
                      float beta, float *c, int m, int n)                                           \
     {                                                                                              \
         vfloat acc[(mr) * (nv)];                                                                   \
                                                                                                    \
-        tile_sum(acc, mr, nv, a, 1, mr, b, bs, kc);                                                \
+        tile_sum(acc, mr, nv, a, 1, mr, b, bs, kc, ahead);                                         \
         tile_store(acc, mr, nv, g, beta, c, m, n);                                                 \
     }
-TILE_PACKED(tile_packed, MR, NV)
-TILE_PACKED(tile_packed_narrow, MR, 1)
-TILE_PACKED(tile_packed_short, SHORT, NV)
+TILE_PACKED(tile_packed, MR, NV, 0)
+TILE_PACKED(tile_packed_narrow, MR, 1, 0)
+TILE_PACKED(tile_packed_short, SHORT, NV, 0)
+TILE_PACKED(tile_packed_short_ahead, SHORT, NV, 1)
 
 /* Whole rows of op(A) as they lie, rs and ks apart: for few columns, packing would cost more. */
 #define TILE_DIRECT(name, mr, nv, rs, ks)                                                          \
@@ -131,7 +136,7 @@ TILE_PACKED(tile_packed_short, SHORT, NV)
     {                                                                                              \
         vfloat acc[(mr) * (nv)];                                                                   \
                                                                                                    \
-        tile_sum(acc, mr, nv, a, rs, ks, b, bs, kc);                                               \
+        tile_sum(acc, mr, nv, a, rs, ks, b, bs, kc, 0);                                            \
         tile_store(acc, mr, nv, g, beta, c, mr, n);                                                \
     }
 TILE_DIRECT(tile_direct, MR, NV, g->lda, 1)
@@ -159,8 +164,15 @@ static void pack_b_plain(float *dst, const void *b, enum dtype dtype, size_t ldb
                          int n)
 {
     if (n == NR) {
-        for (int k = 0; k < kc; k++)
-            widen_row(dst + k * NR, b, dtype, at + (size_t)k * ldb, NR);
+        size_t size = dtype_size(dtype);
+
+        for (int k = 0; k < kc; k++) {
+            size_t from = at + (size_t)k * ldb;
+
+            for (int j = NR; j < 2 * NR; j += VLEN) // the next panel's, as in tile_sum()
+                __builtin_prefetch((const char *)b + (from + (size_t)j) * size);
+            widen_row(dst + k * NR, b, dtype, from, NR);
+        }
         return;
     }
     for (int k = 0; k < kc; k++) {
@@ -187,6 +199,8 @@ INLINE void pack_lanes(float *dst, int stride, const void *src, enum dtype dtype
             size_t from = at + (size_t)i * ld + (size_t)k;
 
             v[i] = (vfloat){ 0 };
+            if (i < m)
+                __builtin_prefetch((const char *)src + (from + 48) * dtype_size(dtype));
             if (i < m && steps == VLEN)
                 widen_row((float *)&v[i], src, dtype, from, VLEN);
             else if (i < m)
@@ -311,7 +325,9 @@ void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int
 static void tile(const struct gemm_call *g, int mr, const float *a, const float *b, size_t bs,
                  int kc, float beta, float *c, int m, int n)
 {
-    if (mr == SHORT)
+    if (mr == SHORT && bs != NR)
+        tile_packed_short_ahead(g, a, b, bs, kc, beta, c, m, n);
+    else if (mr == SHORT)
         tile_packed_short(g, a, b, bs, kc, beta, c, m, n);
     else if (n <= VLEN)
         tile_packed_narrow(g, a, b, bs, kc, beta, c, m, n);
@@ -331,8 +347,7 @@ static void low_rank_input(const struct gemm_call *g, const struct block *at, in
 }
 
 /* Panels of the rows of a block; in the last block of K each is followed by its rows of U, complete by then. */
-static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa,
-                      const float *pd)
+static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa, const float *pd)
 {
     size_t row_stride = g->trans_a ? 1 : g->lda;
     size_t k_stride = g->trans_a ? g->lda : 1;
@@ -360,9 +375,8 @@ static void panel_product(const struct gemm_call *g, const struct block *at, con
 
     for (int i = 0, mr; i < at->mc; i += mr) {
         mr = tile_rows(at->mc - i);
-        tile(g, mr, pa, b, bs, kc, at->beta,
-             g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j), at->mc - i < mr ? at->mc - i : mr,
-             n);
+        tile(g, mr, pa, b, bs, kc, at->beta, g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j),
+             at->mc - i < mr ? at->mc - i : mr, n);
         pa += (size_t)mr * kc;
     }
 }

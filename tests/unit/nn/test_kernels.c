@@ -160,7 +160,7 @@ static void check_loss(const struct nn *nn, int M, int C, int V)
 {
     float *h = nn_random((size_t)M * C, 1), *w = nn_random((size_t)V * C, 2);
     float *dh = nn_random((size_t)M * C, 3);
-    float *scratch = malloc((size_t)cross_entropy_rows(M, V) * V * sizeof(float));
+    float *scratch = malloc(cross_entropy_scratch_floats(M, V) * sizeof(float));
     double *loss = malloc((size_t)M * sizeof(*loss)), *z = malloc((size_t)V * sizeof(*z));
     int32_t *target = malloc((size_t)M * sizeof(*target));
 
