@@ -61,7 +61,8 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
-    int apart = m && (drops(run) || !y); // the adapter's input is another, or nothing else is wanted
+    int apart =
+        m && (drops(run) || !y); // the adapter's input is another, or nothing else is wanted
     struct gemm_call call = { .trans_b = 1,
                               .M = rows->N,
                               .N = lin->O,

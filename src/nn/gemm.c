@@ -236,7 +236,8 @@ static struct gemm_call part_of(const struct gemm_call *g, int by_rows, int from
 }
 
 /* The parts of a product, in threads. */
-static void divide(const struct nn *nn, const struct gemm_call *g, int by_rows, int steps, int parts)
+static void divide(const struct nn *nn, const struct gemm_call *g, int by_rows, int steps,
+                   int parts)
 {
     int length = by_rows ? g->M : g->N;
 
