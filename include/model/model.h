@@ -66,7 +66,7 @@ void model_attach(struct model *model, const struct adapter *adapter);
 /* Hash of architecture and weights: sizes and samples of every tensor, not every byte. */
 struct hash model_fingerprint(const struct model *model);
 
-/* Numbers in the weights of the decoder layers, and in the head. */
+/* Numbers in the matrices of the decoder layers. */
 double model_layer_parameters(const struct model *model);
 
 /*
@@ -104,7 +104,7 @@ struct layer_acts {
     float *att, *lse;        // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
     float *gate, *up;        // [N,F]; from x_mid on, N is `labelled` in the last layer
-    float *xa[SLOT_COUNT];   // [N,R] x A^T
+    float *xa[SLOT_COUNT];   // [N,R] s dropout(x) A^T
 };
 
 /* Activations and scratch memory for passes up to a shape. */
@@ -129,7 +129,7 @@ struct model_work {
     float *dgate, *dup;      // [N,F]
     float *dq, *dk, *dv;     // [N,H,D], [N,G,D], [N,G,D]
     float *datt, *delta;     // [N,H,D], [N,H]
-    float *dxa;              // [N,R]
+    float *dxa;              // [N,R] s dy B
     float *leaf_a;           // [R,widest input]
     float *leaf_bt, *leaf_b; // [R,widest output] and its transpose
 };
