@@ -141,7 +141,8 @@ static void products_equal_a_plain_loop(void **state)
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++)
             for (int t = 0; t < 4; t++)
-                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f, 0, U_GIVEN);
+                check(&cases[c], sizes[s], t & 1, t >> 1, DTYPE_F32, t & 1 ? 0.5f : 0.0f, 0,
+                      U_GIVEN);
     nn_cases_close(cases, n);
 }
 
