@@ -11,8 +11,9 @@ examples are: a bf16 folder, gradient checkpointing on. --lowrank lists ranks x
 threads. Tokens are real ones, without padding, of the steps after the first
 (which pays for warming up on all sides); a rate is those tokens over the
 seconds from the end of step 1 to the end of the last step, as the logs show
-them while they are written. The first loss must be the same, so that the
-same work was timed. Peak memory is the resident set of a process; of several
+them while they are written. Ratios are taken within a round, against
+LLaMA-Factory's fastest there: machines change their pace. The first loss must
+be the same, so that the same work was timed. Peak memory is the resident set of a process; of several
 ranks it is not given. OPENBLAS_* are unset for all.
 """
 
@@ -130,6 +131,14 @@ def sides(args):
     return found
 
 
+def spread(values, form):
+    return " ".join(format(f(values), form) for f in (min, statistics.median, max))
+
+
+def over(rates, best):
+    return [a / b for a, b in zip(rates, best)]
+
+
 def main():
     args = parse()
     h.require_program()
@@ -148,10 +157,10 @@ def main():
             checks.check(f"{name}: the first step's loss is the same, so the work is", off < limit,
                          f"{off:.1e} apart")
     rates = {name: [r["rate"] for r in results] for name, results in runs.items()}
-    best = max(statistics.median(v) for k, v in rates.items() if "float32" in k)
+    best = [max(round_) for round_ in zip(*(v for k, v in rates.items() if "float32" in k))]
     for name, v in rates.items():
-        print(f"{name:<42} {min(v):7.1f} {statistics.median(v):7.1f} {max(v):7.1f} tokens/s min, "
-              f"median, max; {statistics.median(v) / best:.2f} of LLaMA-Factory's best")
+        print(f"{name:<42} {spread(v, '7.1f')} tokens/s; {spread(over(v, best), '.2f')} of "
+              "LLaMA-Factory's best; min, median, max")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump({"rounds": args.rounds, "steps": args.steps, "tokens": tokens,

@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 
@@ -73,14 +72,14 @@ def passes(args):
 
 
 def peer_table(result):
-    lines = ["| program | min | median | max | of LLaMA-Factory's best | peak memory |",
-             "|---|---:|---:|---:|---:|---:|"]
+    lines = ["| program | tokens/s: min | median | max | of LLaMA-Factory's best: min | median | max | peak memory |",
+             "|---|---:|---:|---:|---:|---:|---:|---:|"]
     for name, runs in result["runs"].items():
         rates = [r["rate"] for r in runs]
         memory = [r["memory"] for r in runs if r["memory"]]
         peak = f"{max(memory) / 2**20:.0f} MiB" if memory else ""
-        lines.append(f"| {name} | {min(rates):.1f} | {statistics.median(rates):.1f} | {max(rates):.1f} "
-                     f"| {statistics.median(rates) / result['best']:.2f} | {peak} |")
+        rate, ratio = peer.spread(rates, ".1f"), peer.spread(peer.over(rates, result["best"]), ".2f")
+        lines.append(f"| {name} | {' | '.join((rate + ' ' + ratio).split())} | {peak} |")
     return "\n".join(lines)
 
 
@@ -127,7 +126,8 @@ Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
 ## Tokens per second against LLaMA-Factory
 
 SmolLM2-135M or the model given, LoRA rank 8 on every linear module, global batch 8, {tokens} real tokens a
-run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads.
+run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads; its best is the
+fastest of its float32 settings in the same round.
 
 {peer}
 
