@@ -20,7 +20,8 @@ static const struct config_key rows[] = {
           "time after which the run saves and ends to be resumed, as 3600, 90m or 12:00:00",
           LIMITS(1, HUGE_COUNT)),
     WORKS(memory_budget, BYTES, "null",
-          "memory of a rank for activations, as 16GB; beyond it they are recomputed",
+          "memory of a rank for activations, as 16GB; beyond it they are recomputed; null takes "
+          "four fifths of what the node or the job's control group has beside the weights",
           LIMITS(1, 1e18)),
     WORKS(token_budget, INT, "null", "tokens computed together; null fits them to the caches",
           LIMITS(1, HUGE_COUNT)),

@@ -196,9 +196,12 @@ void linear_backward(const struct run *run, const struct rows *rows, const struc
         call.ldd = call.ldu = (size_t)adapter->R;
         call.ldv = (size_t)lin->C;
     }
-    if (!dx)
-        call.N = 0; // dxa alone
+    if (!dx) { // dxa alone
+        call.N = 0;
+        profile_products(run->nn->profile, PROFILE_ADAPTER);
+    }
     gemm(run->nn, &call);
+    profile_products(run->nn->profile, PROFILE_GEMM);
     if (!m)
         return;
     if (dx && drops(run))

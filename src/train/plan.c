@@ -11,25 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/available.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/train_internal.h"
 
 enum { TOKEN_BUDGET = 2048 };
-
-static size_t available_bytes(void)
-{
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128];
-    unsigned long long kib = 0;
-
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
-    if (file)
-        (void)fclose(file);
-    return (size_t)kib * 1024;
-}
 
 static size_t resident_bytes(void)
 {
@@ -201,16 +188,28 @@ static size_t work_bytes(const struct job *job, int kept)
     return arena.peak;
 }
 
+/*
+ * What a rank may spend on a pass. The weights' pages count as available, but
+ * are read twice a step: they must find room in memory, too.
+ */
+static size_t work_budget(const struct job *job)
+{
+    size_t available = available_bytes(""), weights = job->plan.weight_bytes;
+
+    if (job->cfg->memory_budget > 0)
+        return (size_t)job->cfg->memory_budget;
+    available = available > weights ? available - weights : 0;
+    return (size_t)(0.8 * (double)available / job->dist->node_size);
+}
+
 /* As many layers keep their activations as the budget allows. */
 static void choose_kept_layers(struct job *job)
 {
     struct plan *plan = &job->plan;
-    size_t budget = (size_t)job->cfg->memory_budget;
+    size_t budget = work_budget(job);
     int64_t least;
     int kept = job->model.config.L - job->model.first_layer;
 
-    if (budget == 0)
-        budget = (size_t)(0.8 * (double)available_bytes() / job->dist->node_size);
     while (kept > 0 && work_bytes(job, kept) > budget)
         kept--;
     least = kept;
@@ -251,10 +250,10 @@ int plan_make(struct job *job, int64_t global_batch, struct error *err)
     plan->token_budget = cfg->token_budget > 0 ? (int)cfg->token_budget : TOKEN_BUDGET;
     if (dist_agree(job->dist, plan_local(job, err), err) < 0)
         return -1;
-    choose_kept_layers(job);
-    plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
     for (size_t i = 0; i < job->model.weights.count; i++)
         plan->weight_bytes += job->model.weights.tensors[i].bytes;
+    choose_kept_layers(job);
+    plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
     plan->base_bytes = resident_bytes();
     return 0;
 }

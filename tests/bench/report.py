@@ -135,8 +135,8 @@ fastest of its float32 settings in the same round.
 
 `profile: true` on 2 ranks of one thread, steps after the first; seconds are the mean over the ranks, the
 matrix rate is that of products of 512 x 512 x 512, measured by both ranks before the first step, {rate:.1f}
-GFLOP/s together. The adapter's output term rides on the frozen products and is counted there. "of the
-matrix rate" counts the operations that the mathematics needs.
+GFLOP/s together. The adapter's products ride on the frozen ones and are counted there, but for its own
+gradients. "of the matrix rate" counts the operations that the mathematics needs.
 
 {profile}
 

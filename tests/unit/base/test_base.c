@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/arena.h"
+#include "base/available.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -249,9 +250,48 @@ static void hashes_tell_contents_and_lengths_apart(void **state)
     assert_string_equal(text, "99aa06d3014798d86001c324468d497f");
 }
 
+/* Writes text to a file of the test's own root, and makes the folders above it. */
+static void plant(const char *path, const char *text)
+{
+    char whole[512];
+    struct error err;
+
+    (void)snprintf(whole, sizeof(whole), "%s/root%s", folder, path);
+    for (char *at = whole + strlen(folder) + 1; (at = strchr(at, '/')) != NULL; at++) {
+        *at = '\0';
+        assert_int_equal(folder_make(whole, &err), 0);
+        *at = '/';
+    }
+    assert_int_equal(file_write(whole, text, strlen(text), &err), 0);
+}
+
+static void memory_is_limited_by_the_node_and_by_control_groups(void **state)
+{
+    const char *root = in_folder("root");
+
+    (void)state;
+    assert_int_equal(available_bytes(root), 0);
+    plant("/proc/meminfo", "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n");
+    assert_int_equal(available_bytes(root), 8000 * 1024);
+    plant("/proc/self/cgroup", "0::/job_7/step_0\n");
+    plant("/sys/fs/cgroup/job_7/step_0/memory.max", "max\n");
+    assert_int_equal(available_bytes(root), 8000 * 1024);
+    plant("/sys/fs/cgroup/job_7/memory.max", "4096000\n"); // of the group above
+    assert_int_equal(available_bytes(root), 4096000);
+    plant("/sys/fs/cgroup/job_8/memory.max", "1\n"); // another job's
+    assert_int_equal(available_bytes(root), 4096000);
+    plant("/proc/self/cgroup", "11:cpuset:/x\n4:memory:/slurm/job_7\n0::/\n");
+    assert_int_equal(available_bytes(root), 8000 * 1024);
+    plant("/sys/fs/cgroup/memory/slurm/job_7/memory.limit_in_bytes", "2048000\n");
+    assert_int_equal(available_bytes(root), 2048000);
+    plant("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_int_equal(available_bytes(root), 2048000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_limited_by_the_node_and_by_control_groups),
         cmocka_unit_test(a_wrapped_message_reads_from_outside_in),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(sizes_saturate_and_hostile_ones_are_no_memory),
