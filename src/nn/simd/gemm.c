@@ -199,8 +199,6 @@ INLINE void pack_lanes(float *dst, int stride, const void *src, enum dtype dtype
             size_t from = at + (size_t)i * ld + (size_t)k;
 
             v[i] = (vfloat){ 0 };
-            if (i < m)
-                __builtin_prefetch((const char *)src + (from + 48) * dtype_size(dtype));
             if (i < m && steps == VLEN)
                 widen_row((float *)&v[i], src, dtype, from, VLEN);
             else if (i < m)
