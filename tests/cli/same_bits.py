@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One result on any number of ranks: 20 steps with dropout 0.1 at one global batch.
+"""One result on any number of ranks and threads: 20 steps with dropout 0.1 at one global batch.
 
     tests/cli/same_bits.py      RANKS=1,2,3,4,5,8
 
@@ -41,19 +41,22 @@ def main():
     for number, (name, changes) in enumerate(CASES.items()):
         yaml = h.write_yaml(checks.path(f"{number}.yaml"), **changes)
         counts = rank_counts if number == 0 else [r for r in rank_counts if r in (1, 3, 4)]
+        runs = [(ranks, 1) for ranks in counts] + [(1, 3)]
         seen = {}
-        for ranks in counts:
-            out = checks.path(f"{number}-{ranks}")
+        for ranks, threads in runs:
+            run = f"{ranks}x{threads}"
+            out = checks.path(f"{number}-{run}")
             # A cache of its own: the sample store is written by as many ranks, too.
-            result = h.run(ranks, ["train", yaml, f"output_dir={out}",
-                                   f"cache_dir={checks.path(f'cache{number}-{ranks}')}"])
-            if checks.check(f"{name}: {ranks} ranks train", result.code == 0, result.tail()):
-                seen[ranks] = fingerprints(out)
+            result = h.run(ranks, ["train", yaml, f"output_dir={out}", f"threads_per_rank={threads}",
+                                   f"cache_dir={checks.path(f'cache{number}-{run}')}"])
+            if checks.check(f"{name}: {ranks} ranks of {threads} threads train", result.code == 0,
+                            result.tail()):
+                seen[run] = fingerprints(out)
         for i, what in enumerate(("adapter", "logged losses", "numbers of every step")):
             values = {f[i] for f in seen.values()}
-            checks.check(f"{name}: one SHA-256 of the {what} on {list(seen)} ranks: "
+            checks.check(f"{name}: one SHA-256 of the {what} on {list(seen)} ranks x threads: "
                          f"{next(iter(values), 'none')[:16]}",
-                         len(values) == 1 and len(seen) == len(counts), str(seen))
+                         len(values) == 1 and len(seen) == len(runs), str(seen))
         if seen:
             steps = [s for s, _ in h.losses(checks.path(f"{number}-{next(iter(seen))}"))]
             checks.check(f"{name}: 20 steps are logged", steps == list(range(1, 21)), str(steps))
