@@ -5,7 +5,7 @@
  * Kernels take plain arrays in row-major order. Dimensions: N tokens, C inputs,
  * O outputs, H heads, D head width, V vocabulary, R adapter rank.
  *
- * Bits: with the native backend no result depends on the number of threads, on
+ * Bits: with the native and AMX backends no result depends on the number of threads, on
  * how many other tokens are computed in the same call, or on where among them
  * a token stands. With OpenBLAS and oneDNN that is proved, or found false, by
  * gemm_rows_independent().
@@ -21,7 +21,14 @@
 #include "base/error.h"
 #include "base/profile.h"
 
-enum gemm_backend { GEMM_AUTO, GEMM_NATIVE, GEMM_OPENBLAS, GEMM_ONEDNN, GEMM_BACKEND_COUNT };
+enum gemm_backend {
+    GEMM_AUTO,
+    GEMM_NATIVE, // our kernels on vector units
+    GEMM_AMX,    // the same, large products on the matrix unit of AMX (src/nn/simd/amx.c)
+    GEMM_OPENBLAS,
+    GEMM_ONEDNN,
+    GEMM_BACKEND_COUNT
+};
 
 struct nn_kernels; // the functions of one instruction set
 
@@ -29,6 +36,7 @@ struct nn {
     const struct nn_kernels *kernels;
     enum gemm_backend backend; // never GEMM_AUTO once open
     int threads;
+    int bf16; // AMX alone: factors are rounded to bfloat16; set it after nn_open()
     struct arena arena;
     float *scratch;          // one part per thread, each at the start of a cache line
     size_t scratch_stride;   // floats of one part
@@ -39,8 +47,9 @@ struct nn {
  * Chooses the kernels for this CPU, reserves scratch, and checks the matrix
  * backend on odd shapes against a plain loop; a wrong one is refused by name.
  *
- * backend: GEMM_AUTO takes the native kernels where the CPU has AVX2 with FMA
- * or AVX-512, otherwise OpenBLAS. threads: 1 or more.
+ * backend: GEMM_AUTO takes AMX where CPU and kernel have it for bfloat16, the
+ * native kernels where the CPU has AVX2 with FMA or AVX-512, otherwise OpenBLAS.
+ * threads: 1 or more.
  */
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err);
 void nn_close(struct nn *nn);
@@ -48,8 +57,9 @@ void nn_close(struct nn *nn);
 const char *nn_isa(const struct nn *nn);                  // "avx512", "avx2" or "generic"
 const char *gemm_backend_name(enum gemm_backend backend); // as the key gemm_backend spells it
 int gemm_backend_from_name(const char *name);             // -1 when unknown or not built in
+int gemm_rows_apart(enum gemm_backend backend);           // rows independent by construction: ours
 
-/* The instruction set and kernel in words, for logs: "native avx2", "openblas 0.3.21 Haswell". */
+/* The instruction set and kernel in words, for logs: "native avx2", "amx", "openblas 0.3.21 Haswell". */
 void gemm_describe(const struct nn *nn, char *text, size_t size);
 
 /*

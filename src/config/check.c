@@ -129,8 +129,12 @@ static int notes_training(struct check *c)
         list_add(&c->cfg->warnings, "neither do_train nor do_eval is true: nothing is trained",
                  c->err) < 0)
         return -1;
-    if ((cfg->bf16 || cfg->fp16) &&
-        note(c, "bf16 and fp16: arithmetic is float32 here, weights stay as they are stored") < 0)
+    if (cfg->bf16 &&
+        note(c, "bf16: factors of large products are rounded to bfloat16 where the matrix backend "
+                "is AMX; else arithmetic is float32") < 0)
+        return -1;
+    if (cfg->fp16 &&
+        note(c, "fp16: arithmetic is float32 here, weights stay as they are stored") < 0)
         return -1;
     if (cfg->warmup_steps > 0 && cfg->warmup_ratio > 0 &&
         note(c, "warmup_ratio: left out, warmup_steps is given") < 0)

@@ -15,7 +15,7 @@ static const struct config_key rows[] = {
     WORKS(threads_per_rank, INT, "null", "threads of a rank; null takes the cores it is bound to",
           LIMITS(1, 4096)),
     WORKS(gemm_backend, CHOICE, "auto", "who multiplies matrices; auto decides by the CPU",
-          .choices = "auto openblas onednn native"),
+          .choices = "auto amx native openblas onednn"),
     WORKS(max_runtime, SECONDS, "null",
           "time after which the run saves and ends to be resumed, as 3600, 90m or 12:00:00",
           LIMITS(1, HUGE_COUNT)),

@@ -39,6 +39,9 @@ void gemm_backend_prepare(void)
 void gemm_describe(const struct nn *nn, char *text, size_t size)
 {
     switch (nn->backend) {
+    case GEMM_AMX:
+        (void)snprintf(text, size, "amx%s", nn->bf16 ? " bf16" : "");
+        break;
     case GEMM_NATIVE:
         (void)snprintf(text, size, "native %s", nn->kernels->isa);
         break;
@@ -144,7 +147,18 @@ static void widened_product(const struct nn *nn, const struct gemm_call *g, floa
 /* Skinny products are ours with every backend: libraries are slow there and mix rows. */
 static int is_native(const struct nn *nn, const struct gemm_call *g)
 {
-    return nn->backend == GEMM_NATIVE || g->M <= SKINNY || g->N <= SKINNY || g->K <= SKINNY;
+    return gemm_rows_apart(nn->backend) || g->M <= SKINNY || g->N <= SKINNY || g->K <= SKINNY;
+}
+
+static void native_block(const struct nn *nn, const struct gemm_call *g, float *scratch)
+{
+#ifdef HAVE_AMX
+    if (nn->backend == GEMM_AMX && amx_takes(g)) {
+        amx_block(g, scratch, nn->bf16);
+        return;
+    }
+#endif
+    nn->kernels->gemm_block(g, scratch);
 }
 
 /* U = gamma op(A) op(D), by itself. */
@@ -208,7 +222,7 @@ void gemm_serial(const struct nn *nn, const struct gemm_call *g, int thread)
         return;
     }
     if (is_native(nn, g))
-        nn->kernels->gemm_block(g, scratch);
+        native_block(nn, g, scratch);
     else if (g->b_dtype == DTYPE_F32)
         library_block(nn, g);
     else

@@ -12,10 +12,8 @@
 #include "nn/nn_internal.h"
 
 static const char *const backend_names[GEMM_BACKEND_COUNT] = {
-    [GEMM_AUTO] = "auto",
-    [GEMM_NATIVE] = "native",
-    [GEMM_OPENBLAS] = "openblas",
-    [GEMM_ONEDNN] = "onednn",
+    [GEMM_AUTO] = "auto",         [GEMM_NATIVE] = "native", [GEMM_AMX] = "amx",
+    [GEMM_OPENBLAS] = "openblas", [GEMM_ONEDNN] = "onednn",
 };
 
 const char *gemm_backend_name(enum gemm_backend backend)
@@ -30,10 +28,19 @@ int gemm_backend_from_name(const char *name)
         if (b == GEMM_ONEDNN)
             continue;
 #endif
+#ifndef HAVE_AMX
+        if (b == GEMM_AMX)
+            continue;
+#endif
         if (strcmp(backend_names[b], name) == 0)
             return b;
     }
     return -1;
+}
+
+int gemm_rows_apart(enum gemm_backend backend)
+{
+    return backend == GEMM_NATIVE || backend == GEMM_AMX;
 }
 
 const char *nn_isa(const struct nn *nn)
@@ -125,12 +132,44 @@ static int check_backend(const struct nn *nn, struct error *err)
     return 0;
 }
 
+static int has_amx(void)
+{
+#ifdef HAVE_AMX
+    return amx_available();
+#else
+    return 0;
+#endif
+}
+
+static int choose_backend(struct nn *nn, struct error *err)
+{
+    if (nn->backend == GEMM_AMX && !has_amx())
+        return error_set(err, "gemm_backend 'amx' needs a CPU, and a Linux kernel, with AMX for "
+                              "bfloat16; set it to auto");
+    if (nn->backend == GEMM_AUTO)
+        nn->backend = has_amx()                            ? GEMM_AMX
+                      : nn->kernels == &nn_kernels_generic ? GEMM_OPENBLAS
+                                                           : GEMM_NATIVE;
+    return 0;
+}
+
+static size_t scratch_floats(const struct nn *nn)
+{
+    size_t n = nn->kernels->gemm_scratch_floats();
+
+#ifdef HAVE_AMX
+    if (nn->backend == GEMM_AMX && amx_scratch_floats() > n)
+        n = amx_scratch_floats();
+#endif
+    return n;
+}
+
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err)
 {
     *nn = (struct nn){ .kernels = kernels_for_cpu(), .backend = backend, .threads = threads };
-    if (backend == GEMM_AUTO)
-        nn->backend = nn->kernels == &nn_kernels_generic ? GEMM_OPENBLAS : GEMM_NATIVE;
-    nn->scratch_stride = nn->kernels->gemm_scratch_floats();
+    if (choose_backend(nn, err) < 0)
+        return -1;
+    nn->scratch_stride = scratch_floats(nn);
     if (arena_open(&nn->arena, size_mul3((size_t)threads, nn->scratch_stride, sizeof(float)), err) <
         0)
         return -1;

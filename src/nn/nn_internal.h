@@ -8,6 +8,14 @@
 
 #include "nn/gemm.h"
 
+#ifdef HAVE_AMX
+/* Whether the CPU has AMX for bfloat16 and the kernel lets this process use it. */
+int amx_available(void);
+size_t amx_scratch_floats(void);
+int amx_takes(const struct gemm_call *g); // by K and orientation alone
+void amx_block(const struct gemm_call *g, float *scratch, int bf16);
+#endif
+
 /* Once per process: libraries use one thread, the threads are ours. */
 void gemm_backend_prepare(void);
 

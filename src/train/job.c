@@ -65,8 +65,12 @@ static int open_compute(struct job *job, struct error *err)
         return -1;
     backend = (int)job->nn.backend;
     dist_bcast(job->dist, &backend, sizeof(backend), 0);
-    job->nn.backend = (enum gemm_backend)backend;
-    return 0;
+    if (backend != (int)job->nn.backend) { // a node of another type
+        nn_close(&job->nn);
+        rc = nn_open(&job->nn, (enum gemm_backend)backend, job->threads, err);
+    }
+    job->nn.bf16 = job->cfg->bf16 && backend == GEMM_AMX;
+    return dist_agree(job->dist, rc, err);
 }
 
 /* The folders of adapter_name_or_path, each with adapter_folder below it. */

@@ -39,7 +39,7 @@ static int leaves_together(const struct job *job, struct error *err)
                               { c->F, c->C },        { c->C, c->F },        { c->V, c->C } };
     int same = 1;
 
-    if (job->nn.backend == GEMM_NATIVE) // by construction; tests/unit/nn proves it
+    if (gemm_rows_apart(job->nn.backend)) // by construction; tests/unit/nn proves it
         return 1;
     for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]) && same > 0; s++)
         same = gemm_rows_independent(&job->nn, shapes[s][0], shapes[s][1], err);

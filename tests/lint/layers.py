@@ -29,7 +29,7 @@ stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h std
 threads.h time.h uchar.h wchar.h wctype.h
 dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h poll.h pthread.h pwd.h regex.h sched.h strings.h
 termios.h unistd.h wordexp.h sys/file.h sys/ioctl.h sys/mman.h sys/resource.h sys/select.h sys/stat.h
-sys/statvfs.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/utsname.h sys/wait.h
+sys/statvfs.h sys/syscall.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/utsname.h sys/wait.h
 immintrin.h cpuid.h arm_neon.h omp.h
 """.split())
 

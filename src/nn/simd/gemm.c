@@ -40,8 +40,6 @@ static int tile_rows(int m)
     return m <= SHORT || (m > MR && m <= 2 * SHORT) ? SHORT : MR;
 }
 
-#define INLINE static inline __attribute__((always_inline))
-
 /*
  * acc[i][j] = sum over k of a[i rs + k ks] b[k bs + j VLEN ..] for mr rows and
  * nv vectors. mr, nv, and one of rs and ks, are constants where this is inlined.

@@ -1,16 +1,18 @@
 /*
  * nn/simd/simd.h: one source, several instruction sets.
  *
- * Every .c file of this folder is compiled once per instruction set, with
- * NN_ISA naming it: generic, avx2 (with FMA) and avx512. SIMD(f) is the name
- * of f in that set. Vectors are the compiler's own (GCC and clang), so there
- * is no intrinsic and any CPU can be served.
+ * The .c files of this folder, but for amx.c, are compiled once per instruction
+ * set, with NN_ISA naming it: generic, avx2 (with FMA) and avx512. SIMD(f) is
+ * the name of f in that set. Vectors are the compiler's own (GCC and clang), so
+ * there is no intrinsic and any CPU can be served.
  */
 #ifndef NN_SIMD_H
 #define NN_SIMD_H
 
 #include <stdint.h>
 #include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
 
 #define SIMD_JOIN_(name, isa) name##_##isa
 #define SIMD_JOIN(name, isa)  SIMD_JOIN_(name, isa)

@@ -26,7 +26,7 @@ struct nn_case {
     char name[64];
 };
 
-enum { NN_CASES_MAX = 8 };
+enum { NN_CASES_MAX = 10 };
 
 static inline int nn_add_case(struct nn_case *c, const struct nn_kernels *kernels,
                               enum gemm_backend backend, int threads)
@@ -52,6 +52,12 @@ static inline int nn_cases(struct nn_case *cases)
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         n += nn_add_case(&cases[n], &nn_kernels_avx2, GEMM_NATIVE, 2);
+#endif
+#ifdef HAVE_AMX
+    if (amx_available()) {
+        n += nn_add_case(&cases[n], NULL, GEMM_AMX, 1);
+        n += nn_add_case(&cases[n], NULL, GEMM_AMX, 3);
+    }
 #endif
     n += nn_add_case(&cases[n], NULL, GEMM_OPENBLAS, 2);
     if (gemm_backend_from_name("onednn") >= 0)

@@ -4,9 +4,11 @@
  */
 #include "nn_test.h"
 
-static const int sizes[][3] = { { 1, 1, 1 },    { 1, 33, 7 },    { 7, 1, 65 },    { 5, 3, 400 },
-                                { 13, 17, 19 }, { 6, 16, 384 },  { 37, 67, 385 }, { 145, 70, 31 },
-                                { 8, 200, 97 }, { 97, 8, 1153 }, { 65, 2049, 9 } };
+static const int sizes[][3] = { { 1, 1, 1 },      { 1, 33, 7 },    { 7, 1, 65 },
+                                { 5, 3, 400 },    { 13, 17, 19 },  { 6, 16, 384 },
+                                { 37, 67, 385 },  { 145, 70, 31 }, { 8, 200, 97 },
+                                { 97, 8, 1153 },  { 65, 2049, 9 }, { 33, 2100, 70 },
+                                { 70, 100, 1601 } };
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 static void narrow(uint16_t *dst, float *src, size_t n, enum dtype dtype)
@@ -246,22 +248,21 @@ static void native_rows_do_not_depend_on_other_rows(void **state)
     (void)state;
     for (int c = 0; c < n; c++)
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
-            for (int t = 0; t < 4 && cases[c].nn.backend == GEMM_NATIVE; t++)
+            for (int t = 0; t < 4 && gemm_rows_apart(cases[c].nn.backend); t++)
                 check_rows(&cases[c], shapes[s][0], shapes[s][1], t & 1, t > 1 ? 8 : 0);
     nn_cases_close(cases, n);
 }
 
-static void native_bits_do_not_depend_on_threads(void **state)
+static void bits_do_not_depend_on_threads(enum gemm_backend backend)
 {
     enum { M = 130, N = 700, K = 500 };
     float *a = nn_random((size_t)M * K, 6), *b = nn_random((size_t)N * K, 7);
     float *c[4];
 
-    (void)state;
     for (int t = 1; t <= 3; t++) {
         struct nn_case one;
 
-        nn_add_case(&one, NULL, GEMM_NATIVE, t);
+        nn_add_case(&one, NULL, backend, t);
         c[t] = malloc((size_t)M * N * sizeof(float));
         gemm(&one.nn, &(struct gemm_call){ .trans_b = 1,
                                            .M = M,
@@ -284,6 +285,16 @@ static void native_bits_do_not_depend_on_threads(void **state)
     free(b);
 }
 
+static void native_bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    bits_do_not_depend_on_threads(GEMM_NATIVE);
+#ifdef HAVE_AMX
+    if (amx_available())
+        bits_do_not_depend_on_threads(GEMM_AMX);
+#endif
+}
+
 static void the_probe_tells_the_truth(void **state)
 {
     struct nn_case cases[NN_CASES_MAX];
@@ -292,7 +303,7 @@ static void the_probe_tells_the_truth(void **state)
 
     (void)state;
     for (int c = 0; c < n; c++)
-        if (cases[c].nn.backend == GEMM_NATIVE)
+        if (gemm_rows_apart(cases[c].nn.backend))
             assert_int_equal(gemm_rows_independent(&cases[c].nn, 96, 130, &err), 1);
     assert_true(gemm_measure_rate(&cases[0].nn, &err) > 0.0);
     nn_cases_close(cases, n);

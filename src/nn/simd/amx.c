@@ -1,0 +1,544 @@
+/*
+ * nn/simd/amx.c: the matrix product of one core on the tiles of AMX.
+ *
+ * A tile instruction multiplies bfloat16 numbers and adds in float32. A float is
+ * the exact sum of three of them, x = x0 + x1 + x2, each the rest rounded to 8
+ * bits; a float16 is the sum of two. So
+ *
+ *     x w = sum of x_p w_q over p + q <= 2
+ *
+ * up to what is below 2^-24 of it: a product of floats in float32, at three
+ * instructions where the weights are bfloat16 (nothing is left out then), five
+ * for float16, six for floats. Numbers below 2^-110 lose their last bits, since
+ * tiles have no denormal numbers. With bf16 there is one product, of factors
+ * rounded to bfloat16.
+ *
+ * Blocks and panels are as in gemm.c. A panel is 32 rows of op(A) or up to 32
+ * columns of op(B), as tiles of 16 x 32 (rows by k) and 32 x 16 (k by columns,
+ * in pairs of k), each 1 KiB, step of k by step, part by part. The low-rank term
+ * goes on along k: the six products of parts of U and V stand side by side there.
+ *
+ * Invariant: the sums of an element of C run over k in an order that depends on
+ * K alone. Intel, Instruction Set Extensions Reference 319433, TDPBF16PS.
+ */
+#ifdef __AVX512BF16__ // as the Makefile compiles it
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "nn/nn_internal.h"
+#include "nn/simd/simd.h"
+#include "tensor/dtype.h"
+
+enum {
+    SIDE = 16,          // rows or columns of a tile
+    STEP = 32,          // its length along k
+    TILE = SIDE * STEP, // numbers in it
+    PANEL = 2 * SIDE,
+    PARTS = 3,
+    PAIRS = 6, // of parts of two floats that count
+    MC = PANEL * 6,
+    KC_MAX = 768,
+    NC = PANEL * 64, // columns of a block of weights in bfloat16; with more parts as many fewer
+    K_LOW_RANK = PAIRS * GEMM_LOW_RANK,
+    A_NUMBERS = MC * (KC_MAX * PARTS + K_LOW_RANK),
+    D_NUMBERS = GEMM_LOW_RANK * KC_MAX * PARTS,
+    B_NUMBERS = NC * (KC_MAX + K_LOW_RANK),
+    V_NUMBERS = PANEL * K_LOW_RANK,
+    SUMS = PANEL * PANEL
+};
+
+size_t amx_scratch_floats(void)
+{
+    return (A_NUMBERS + D_NUMBERS + B_NUMBERS + V_NUMBERS) / 2 + SUMS;
+}
+
+int amx_available(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    unsigned eax, ebx, ecx, edx;
+    const unsigned bf16 = 1u << 22, tile = 1u << 24; // EDX of leaf 7
+
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx))
+        return 0;
+    return (edx & bf16) && (edx & tile) && __builtin_cpu_supports("avx512bf16") &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
+int amx_takes(const struct gemm_call *g)
+{
+    return !g->trans_a && !g->panels && g->K >= 2 * STEP;
+}
+
+/* ---- tiles ----------------------------------------------------------------- */
+
+static void tiles_on(void)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = { .palette = 1 };
+
+    for (int t = 0; t < 8; t++) {
+        config.row_bytes[t] = 64;
+        config.rows[t] = SIDE;
+    }
+    _tile_loadconfig(&config);
+}
+
+enum { ROW_BYTES = 64 };
+
+/* Adds the products of a panel of rows and one of columns to tiles 0 to 3, [row half][column half]. */
+INLINE void add_products(const uint16_t *a, const uint16_t *b, int steps, int a_parts, int b_parts,
+                         int tiles)
+{
+    for (int s = 0; s < steps; s++) {
+        for (int q = 0; q < b_parts; q++) {
+            int last = a_parts < PARTS - q ? a_parts : PARTS - q;
+
+            _tile_loadd(6, b, ROW_BYTES);
+            if (tiles == 2)
+                _tile_loadd(7, b + TILE, ROW_BYTES);
+            for (int p = 0; p < last; p++) {
+                _tile_loadd(4, a + (size_t)p * 2 * TILE, ROW_BYTES);
+                _tile_dpbf16ps(0, 4, 6);
+                if (tiles == 2)
+                    _tile_dpbf16ps(1, 4, 7);
+                _tile_loadd(5, a + (size_t)p * 2 * TILE + TILE, ROW_BYTES);
+                _tile_dpbf16ps(2, 5, 6);
+                if (tiles == 2)
+                    _tile_dpbf16ps(3, 5, 7);
+            }
+            b += tiles * TILE;
+        }
+        a += (size_t)a_parts * 2 * TILE;
+    }
+}
+
+/* ---- numbers in parts ------------------------------------------------------ */
+
+static const int pair_a[PAIRS] = { 0, 0, 0, 1, 1, 2 }, pair_b[PAIRS] = { 0, 1, 2, 0, 1, 0 };
+
+/* The upper halves of 32 floats. */
+INLINE __m512i upper_halves(__m512i low, __m512i high)
+{
+    const __m512i odd =
+        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                         25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+
+    return _mm512_permutex2var_epi16(low, odd, high);
+}
+
+/* x rounded to 8 bits, ties away from zero; its lower half is not cleared. */
+INLINE __m512i rounded(__m512 x)
+{
+    return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+}
+
+INLINE __m512 rest(__m512 x, __m512i part)
+{
+    return _mm512_sub_ps(
+        x, _mm512_castsi512_ps(_mm512_and_si512(part, _mm512_set1_epi32((int)0xffff0000))));
+}
+
+/* 32 floats as parts: the last of three or two is exact, a single one rounded to even. */
+INLINE void split(__m512i *part, __m512 low, __m512 high, int parts)
+{
+    if (parts == 1) {
+        part[0] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        return;
+    }
+    for (int p = 0; p < parts - 1; p++) {
+        __m512i l = rounded(low), h = rounded(high);
+
+        part[p] = upper_halves(l, h);
+        low = rest(low, l);
+        high = rest(high, h);
+    }
+    part[parts - 1] = upper_halves(_mm512_castps_si512(low), _mm512_castps_si512(high));
+}
+
+/* The n <= 32 numbers of src from at on, zeros behind them, as parts. */
+INLINE void load(__m512i *part, const void *src, enum dtype dtype, size_t at, int n, int parts)
+{
+    __mmask32 mask = n >= STEP ? 0xffffffffu : (1u << (n < 0 ? 0 : n)) - 1;
+    const uint16_t *half = (const uint16_t *)src + at;
+    const float *full = (const float *)src + at;
+
+    if (dtype == DTYPE_BF16)
+        part[0] = _mm512_maskz_loadu_epi16(mask, half);
+    else if (dtype == DTYPE_F16)
+        split(part, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)mask, half)),
+              _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)(mask >> 16), half + SIDE)),
+              parts);
+    else
+        split(part, _mm512_maskz_loadu_ps((__mmask16)mask, full),
+              _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), full + SIDE), parts);
+}
+
+static int parts_of(enum dtype dtype, int bf16)
+{
+    return bf16 || dtype == DTYPE_BF16 ? 1 : dtype == DTYPE_F16 ? 2 : PARTS;
+}
+
+/* ---- panels ---------------------------------------------------------------- */
+
+static int steps_of(int k)
+{
+    return (k + STEP - 1) / STEP;
+}
+
+INLINE void pack_rows_as(uint16_t *dst, const void *a, enum dtype dtype, size_t lda, int m, int kc,
+                         int parts)
+{
+    for (int k = 0; k < kc; k += STEP) {
+        for (int i = 0; i < PANEL; i++) {
+            __m512i part[PARTS] = { { 0 } };
+
+            if (i < m)
+                load(part, a, dtype, (size_t)i * lda + (size_t)k, kc - k, parts);
+#pragma GCC unroll 3
+            for (int p = 0; p < parts; p++)
+                _mm512_store_si512(dst + (size_t)p * 2 * TILE + (size_t)i * STEP, part[p]);
+        }
+        dst += (size_t)parts * 2 * TILE;
+    }
+}
+
+/* A panel of rows of op(A): m of them, k numbers each. */
+static void pack_rows(uint16_t *dst, const float *a, size_t lda, int m, int kc, int parts)
+{
+    if (parts == 1)
+        pack_rows_as(dst, a, DTYPE_F32, lda, m, kc, 1);
+    else
+        pack_rows_as(dst, a, DTYPE_F32, lda, m, kc, PARTS);
+}
+
+/* op(B)[k][j] = b[j ldb + k]: pairs of k are transposed as if they were floats. */
+INLINE void pack_columns_transposed(uint16_t *dst, const void *b, enum dtype dtype, size_t at,
+                                    size_t ldb, int n, int kc, int parts, int tiles)
+{
+    for (int k = 0; k < kc; k += STEP)
+        for (int half = 0; half < tiles; half++) {
+            vfloat v[PARTS][SIDE];
+
+#pragma GCC unroll 16
+            for (int j = 0; j < SIDE; j++) {
+                __m512i part[PARTS] = { { 0 } };
+                int col = half * SIDE + j;
+
+                if (col < n)
+                    load(part, b, dtype, at + (size_t)col * ldb + (size_t)k, kc - k, parts);
+#pragma GCC unroll 3
+                for (int p = 0; p < parts; p++)
+                    v[p][j] = (vfloat)part[p];
+            }
+#pragma GCC unroll 3
+            for (int p = 0; p < parts; p++) {
+                uint16_t *tile = dst + (size_t)((k / STEP * parts + p) * tiles + half) * TILE;
+
+                vtranspose(v[p]);
+#pragma GCC unroll 16
+                for (int j = 0; j < SIDE; j++)
+                    _mm512_store_ps(tile + (size_t)j * STEP, v[p][j]);
+            }
+        }
+}
+
+/* op(B)[k][j] = b[k ldb + j]: two rows are interleaved. */
+INLINE void pack_columns_plain(uint16_t *dst, const void *b, enum dtype dtype, size_t at,
+                               size_t ldb, int n, int kc, int parts, int tiles)
+{
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+
+    for (int s = 0; s < steps_of(kc); s++) {
+        for (int i = 0; i < SIDE; i++) {
+            __m512i even[PARTS] = { { 0 } }, odd[PARTS] = { { 0 } };
+            int k = s * STEP + 2 * i;
+
+            if (k < kc)
+                load(even, b, dtype, at + (size_t)k * ldb, n, parts);
+            if (k + 1 < kc)
+                load(odd, b, dtype, at + (size_t)(k + 1) * ldb, n, parts);
+#pragma GCC unroll 3
+            for (int p = 0; p < parts; p++) {
+                uint16_t *row = dst + (size_t)p * tiles * TILE + (size_t)i * STEP;
+
+                _mm512_store_si512(row, _mm512_permutex2var_epi16(even[p], low, odd[p]));
+                if (tiles == 2)
+                    _mm512_store_si512(row + TILE,
+                                       _mm512_permutex2var_epi16(even[p], high, odd[p]));
+            }
+        }
+        dst += (size_t)parts * tiles * TILE;
+    }
+}
+
+/* One matrix that stands on the right: stored [k, columns], or [columns, k] where transposed. */
+struct right {
+    const void *b;
+    enum dtype dtype;
+    int transposed, parts;
+    size_t ld;
+};
+
+INLINE void pack_columns_as(uint16_t *dst, const struct right *r, enum dtype dtype, size_t at,
+                            int n, int kc, int parts, int tiles)
+{
+    if (r->transposed)
+        pack_columns_transposed(dst, r->b, dtype, at, r->ld, n, kc, parts, tiles);
+    else
+        pack_columns_plain(dst, r->b, dtype, at, r->ld, n, kc, parts, tiles);
+}
+
+/* How many tiles wide a panel of n columns is. */
+static int tiles_of(int n)
+{
+    return n <= SIDE ? 1 : 2;
+}
+
+/* A panel of n columns from column j on, k from k0 on. */
+static void pack_columns(uint16_t *dst, const struct right *r, int k0, int kc, int j, int n)
+{
+    size_t at = r->transposed ? (size_t)j * r->ld + (size_t)k0 : (size_t)k0 * r->ld + (size_t)j;
+    int tiles = tiles_of(n);
+
+    if (r->dtype == DTYPE_BF16)
+        pack_columns_as(dst, r, DTYPE_BF16, at, n, kc, 1, tiles);
+    else if (r->dtype == DTYPE_F16 && r->parts == 2)
+        pack_columns_as(dst, r, DTYPE_F16, at, n, kc, 2, tiles);
+    else if (r->dtype == DTYPE_F16)
+        pack_columns_as(dst, r, DTYPE_F16, at, n, kc, 1, tiles);
+    else if (r->parts == PARTS)
+        pack_columns_as(dst, r, DTYPE_F32, at, n, kc, PARTS, tiles);
+    else
+        pack_columns_as(dst, r, DTYPE_F32, at, n, kc, 1, tiles);
+}
+
+/* dst [pair][n], ld apart: the parts of n floats that a pair of products takes. */
+static void spread(uint16_t *dst, size_t ld, const float *x, int n, const int *pair)
+{
+    for (int i = 0; i < n; i += STEP) {
+        __mmask32 mask = n - i >= STEP ? 0xffffffffu : (1u << (n - i)) - 1;
+        __m512i part[PARTS];
+
+        load(part, x, DTYPE_F32, (size_t)i, n - i, PARTS);
+        for (int t = 0; t < PAIRS; t++)
+            _mm512_mask_storeu_epi16(dst + (size_t)t * ld + i, mask, part[pair[t]]);
+    }
+}
+
+/* The low-rank end of a panel of rows: u [m,R]. */
+static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m, int R,
+                               uint16_t *buffer)
+{
+    int k = PAIRS * R;
+
+    for (int i = 0; i < m; i++)
+        spread(buffer + (size_t)i * k, (size_t)R, u + (size_t)i * ldu, R, pair_a);
+    pack_rows_as(dst, buffer, DTYPE_BF16, (size_t)k, m, k, 1);
+}
+
+/* The low-rank end of a panel of columns: v [R,n], or [n,R] where transposed. */
+static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int j, int n,
+                                  uint16_t *buffer)
+{
+    struct right r = { .b = buffer, .dtype = DTYPE_BF16, .transposed = g->trans_b, .parts = 1 };
+    int R = g->R;
+
+    r.ld = (size_t)(g->trans_b ? PAIRS * R : PANEL);
+    if (g->trans_b)
+        for (int c = 0; c < n; c++)
+            spread(buffer + (size_t)c * r.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R,
+                   pair_b);
+    else
+        for (int k = 0; k < R; k++)
+            spread(buffer + (size_t)k * PANEL, (size_t)R * PANEL, g->v + (size_t)k * g->ldv + j, n,
+                   pair_b);
+    pack_columns(dst, &r, 0, PAIRS * R, 0, n);
+}
+
+/* ---- the product ----------------------------------------------------------- */
+
+/* The place of a block, as in gemm.c, and the scratch memory in parts. */
+struct block {
+    int i0, mc, j0, nc, k0, kc;
+    int steps, low_rank_steps; // of k; the second in the last block of K
+    int d;                     // columns of U to be made
+    int a_parts, b_parts, d_parts;
+    float beta;
+    uint16_t *pa, *pd, *pb, *buffer;
+    float *sums;
+};
+
+static size_t a_panel(const struct block *at)
+{
+    return (size_t)(at->steps * at->a_parts + at->low_rank_steps) * 2 * TILE;
+}
+
+static size_t b_panel(const struct block *at)
+{
+    return (size_t)(at->steps * at->b_parts + at->low_rank_steps) * 2 * TILE;
+}
+
+/* c = beta c + alpha sums, for the m x n corner that exists. */
+static void update(float *c, size_t ldc, const float *sums, int m, int n, float alpha, float beta)
+{
+    __m512 va = _mm512_set1_ps(alpha), vb = _mm512_set1_ps(beta);
+
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j += SIDE) {
+            __mmask16 mask = n - j >= SIDE ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
+            float *to = c + (size_t)i * ldc + j;
+            __m512 v = _mm512_mul_ps(va, _mm512_load_ps(sums + (size_t)i * PANEL + j));
+
+            if (beta != 0.0f)
+                v = _mm512_fmadd_ps(vb, _mm512_maskz_loadu_ps(mask, to), v);
+            _mm512_mask_storeu_ps(to, mask, v);
+        }
+}
+
+/* The sums of a panel of rows and one of columns; without b's low-rank end where low_rank is 0. */
+INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t *b, int b_parts,
+                       int tiles, int low_rank)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    add_products(a, b, at->steps, at->a_parts, b_parts, tiles);
+    if (low_rank)
+        add_products(a + (size_t)at->steps * at->a_parts * 2 * TILE,
+                     b + (size_t)at->steps * b_parts * tiles * TILE, at->low_rank_steps, 1, 1,
+                     tiles);
+    _tile_stored(0, at->sums, PANEL * sizeof(float));
+    _tile_stored(2, at->sums + SIDE * PANEL, PANEL * sizeof(float));
+    if (tiles == 1)
+        return;
+    _tile_stored(1, at->sums + SIDE, PANEL * sizeof(float));
+    _tile_stored(3, at->sums + SIDE * PANEL + SIDE, PANEL * sizeof(float));
+}
+
+static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
+                              int b_parts, int n, int low_rank)
+{
+    if (tiles_of(n) == 1)
+        panel_sums(at, a, b, b_parts, 1, low_rank);
+    else
+        panel_sums(at, a, b, b_parts, 2, low_rank);
+}
+
+/* What this block of K adds to m rows of U. */
+static void add_low_rank_input(const struct gemm_call *g, const struct block *at, const uint16_t *a,
+                               int row, int m)
+{
+    for (int j = 0; j < at->d; j += PANEL) {
+        int n = at->d - j < PANEL ? at->d - j : PANEL;
+
+        product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
+                          at->d_parts, n, 0);
+        update(g->u + (size_t)row * g->ldu + j, g->ldu, at->sums, m, n, g->gamma,
+               at->k0 == 0 ? 0.0f : 1.0f);
+    }
+}
+
+static void pack_block_rows(const struct gemm_call *g, const struct block *at)
+{
+    uint16_t *pa = at->pa;
+
+    for (int i = 0; i < at->mc; i += PANEL) {
+        int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
+
+        pack_rows(pa, g->a + (size_t)row * g->lda + at->k0, g->lda, m, at->kc, at->a_parts);
+        add_low_rank_input(g, at, pa, row, m);
+        if (at->low_rank_steps > 0)
+            pack_low_rank_rows(pa + (size_t)at->steps * at->a_parts * 2 * TILE,
+                               g->u + (size_t)row * g->ldu, g->ldu, m, g->R, at->buffer);
+        pa += a_panel(at);
+    }
+}
+
+static void pack_block_columns(const struct gemm_call *g, const struct block *at)
+{
+    struct right b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
+    struct right d = { g->d, DTYPE_F32, g->trans_b, at->d_parts, g->ldd };
+    uint16_t *pb = at->pb, *pd = at->pd;
+
+    for (int j = 0; j < at->nc; j += PANEL) {
+        int n = at->nc - j < PANEL ? at->nc - j : PANEL;
+
+        pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n);
+        if (at->low_rank_steps > 0)
+            pack_low_rank_columns(pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE, g,
+                                  at->j0 + j, n, at->buffer);
+        pb += b_panel(at);
+    }
+    for (int j = 0; j < at->d; j += PANEL) {
+        pack_columns(pd, &d, at->k0, at->kc, j, at->d - j < PANEL ? at->d - j : PANEL);
+        pd += (size_t)at->steps * at->d_parts * 2 * TILE;
+    }
+}
+
+/* Each panel of columns stays in the first cache while the rows pass by. */
+static void block_product(const struct gemm_call *g, const struct block *at)
+{
+    for (int j = 0; j < at->nc; j += PANEL) {
+        int n = at->nc - j < PANEL ? at->nc - j : PANEL;
+        const uint16_t *b = at->pb + (size_t)j / PANEL * b_panel(at);
+
+        for (int i = 0; i < at->mc; i += PANEL) {
+            int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
+
+            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, n,
+                              at->low_rank_steps > 0);
+            update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
+                   at->beta);
+        }
+    }
+}
+
+/* Where a block of K ends: equal parts of at most KC_MAX, multiples of a step. */
+static int k_block(int K)
+{
+    int parts = (K + KC_MAX - 1) / KC_MAX;
+
+    return steps_of((K + parts - 1) / parts) * STEP;
+}
+
+void amx_block(const struct gemm_call *g, float *scratch, int bf16)
+{
+    int kb = k_block(g->K);
+    struct block at = { .a_parts = bf16 ? 1 : PARTS,
+                        .b_parts = parts_of(g->b_dtype, bf16),
+                        .d_parts = parts_of(DTYPE_F32, bf16),
+                        .sums = scratch };
+    int nb = NC / at.b_parts / PANEL * PANEL;
+
+    at.pa = (void *)(scratch + SUMS);
+    at.pd = at.pa + A_NUMBERS;
+    at.pb = at.pd + D_NUMBERS;
+    at.buffer = at.pb + B_NUMBERS;
+    tiles_on();
+    for (at.j0 = 0; at.j0 < g->N; at.j0 += nb) {
+        at.nc = g->N - at.j0 < nb ? g->N - at.j0 : nb;
+        at.d = at.j0 == 0 && g->d ? g->R : 0;
+        for (at.k0 = 0; at.k0 < g->K; at.k0 += kb) {
+            at.kc = g->K - at.k0 < kb ? g->K - at.k0 : kb;
+            at.steps = steps_of(at.kc);
+            at.low_rank_steps = at.k0 + kb >= g->K && g->v ? steps_of(PAIRS * g->R) : 0;
+            at.beta = at.k0 == 0 ? g->beta : 1.0f;
+            pack_block_columns(g, &at);
+            for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
+                at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
+                pack_block_rows(g, &at);
+                block_product(g, &at);
+            }
+        }
+    }
+    _tile_release();
+}
+#endif
