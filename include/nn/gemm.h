@@ -54,7 +54,7 @@ void gemm_serial(const struct nn *nn, const struct gemm_call *call, int thread);
  */
 int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err);
 
-/* Floating-point operations per second of products of 512 x 512 x 512, the best of several. */
-double gemm_measure_rate(const struct nn *nn, struct error *err);
+/* Floating-point operations per second of products of 512 x 512 x 512 with weights of a type, the best of several. */
+double gemm_measure_rate(const struct nn *nn, enum dtype weights, struct error *err);
 
 #endif

@@ -138,7 +138,7 @@ struct progress {
     double left_s;     // negative: unknown
 };
 
-/* " 12/100  12% |###      | loss 1.2345  812 tok/s  72% of sgemm  0:01:02 left", cut to columns. */
+/* " 12/100  12% |###      | loss 1.2345  812 tok/s  72% of gemm  0:01:02 left", cut to columns. */
 void progress_format(struct strbuf *line, const struct progress *progress, int columns);
 
 #endif

@@ -28,16 +28,18 @@ static void add_backend(struct strbuf *out, enum gemm_backend backend, int threa
     struct error err;
     struct nn nn;
     char text[128];
-    double rate;
+    double rate, bf16;
 
     if (nn_open(&nn, backend, threads, &err) < 0) {
         strbuf_printf(out, "backend   %s: %s\n", gemm_backend_name(backend), err.msg);
         return;
     }
     gemm_describe(&nn, text, sizeof(text));
-    rate = gemm_measure_rate(&nn, &err);
-    strbuf_printf(out, "backend   %s: %.1f GFLOP/s with %d thread%s%s\n", text, rate * 1e-9,
-                  threads, threads > 1 ? "s" : "", backend == GEMM_AUTO ? " (auto)" : "");
+    rate = gemm_measure_rate(&nn, DTYPE_F32, &err);
+    bf16 = gemm_measure_rate(&nn, DTYPE_BF16, &err);
+    strbuf_printf(out, "backend   %s: %.1f GFLOP/s, with bfloat16 weights %.1f, on %d thread%s%s\n",
+                  text, rate * 1e-9, bf16 * 1e-9, threads, threads > 1 ? "s" : "",
+                  backend == GEMM_AUTO ? " (auto)" : "");
     nn_close(&nn);
 }
 

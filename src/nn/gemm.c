@@ -298,6 +298,11 @@ void gemm(const struct nn *nn, const struct gemm_call *g)
 
 enum { PROBE_ROWS = 200 };
 
+static float probe_number(size_t i)
+{
+    return (float)((i * 2654435761u) >> 8 & 0xFFFFu) * 0x1p-16f - 0.5f;
+}
+
 /* Computes rows [from, from + rows) alone and compares them with the whole product. */
 static int rows_keep_bits(const struct nn *nn, const struct gemm_call *whole, float *part, int from,
                           int rows)
@@ -322,7 +327,7 @@ int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err)
     if (!buf)
         return -1;
     for (size_t i = 0; i < na + nb; i++)
-        buf[i] = (float)((i * 2654435761u) >> 8 & 0xFFFFu) * 0x1p-16f - 0.5f;
+        buf[i] = probe_number(i);
     for (int trans_b = 0; trans_b < 2; trans_b++) {
         struct gemm_call call = { .trans_b = trans_b,
                                   .M = PROBE_ROWS,
@@ -345,23 +350,34 @@ int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err)
     return same;
 }
 
-double gemm_measure_rate(const struct nn *nn, struct error *err)
+double gemm_measure_rate(const struct nn *nn, enum dtype weights, struct error *err)
 {
     enum { SIDE = 512 };
     size_t n = (size_t)SIDE * SIDE;
     float *buf = mem_alloc(3 * n, sizeof(*buf), err);
-    struct gemm_call call = {
-        .M = SIDE, .N = SIDE, .K = SIDE, .alpha = 1.0f, .lda = SIDE, .ldb = SIDE, .ldc = SIDE
-    };
+    struct gemm_call call = { .trans_b = 1,
+                              .M = SIDE,
+                              .N = SIDE,
+                              .K = SIDE,
+                              .alpha = 1.0f,
+                              .b_dtype = weights,
+                              .lda = SIDE,
+                              .ldb = SIDE,
+                              .ldc = SIDE };
     double best = 0.0, spent_s = 0.0;
+    uint16_t *half;
 
     if (!buf)
         return -1.0;
-    for (size_t i = 0; i < 2 * n; i++)
-        buf[i] = (float)(i % 251) * 0x1p-8f - 0.5f;
+    half = (void *)(buf + n);
     call.a = buf;
     call.b = buf + n;
     call.c = buf + 2 * n;
+    for (size_t i = 0; i < (weights == DTYPE_F32 ? 2 * n : n); i++)
+        buf[i] = probe_number(i);
+    for (size_t i = 0; weights != DTYPE_F32 && i < n; i++)
+        half[i] =
+            weights == DTYPE_BF16 ? float_to_bf16(probe_number(i)) : float_to_f16(probe_number(i));
     for (int r = 0; r < 40 && spent_s < 0.2; r++) { // once where it takes long, as under valgrind
         double start = clock_s();
         double rate;

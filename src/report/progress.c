@@ -27,7 +27,7 @@ static void add_facts(struct strbuf *facts, const struct progress *progress)
     if (progress->tokens_per_s > 0)
         strbuf_printf(facts, "  %.0f tok/s", progress->tokens_per_s);
     if (progress->gemm_share >= 0)
-        strbuf_printf(facts, "  %.0f%% of sgemm", progress->gemm_share * 100);
+        strbuf_printf(facts, "  %.0f%% of gemm", progress->gemm_share * 100);
     if (progress->left_s >= 0) {
         strbuf_puts(facts, "  ");
         number_add_duration(facts, progress->left_s);

@@ -88,7 +88,7 @@ static void print_table(const struct job *job)
         total_s += p->seconds[c];
         flops += p->flops[c];
     }
-    log_info("profile of %lld steps      s/step   share   GFLOP/s  of sgemm",
+    log_info("profile of %lld steps      s/step   share   GFLOP/s  of gemm",
              (long long)p->count - 1);
     for (int c = 0; c < PROFILE_CLASSES; c++) {
         if (p->seconds[c] <= 0.0)

@@ -256,10 +256,10 @@ static int finish(struct job *job, struct error *err)
     return TRAIN_DONE;
 }
 
-/* The largest gemm rate that this rank can have, for the log's share of it. */
+/* The rate of products with weights like the model's, for the log's share of it. */
 static int measure_rate(struct job *job, struct error *err)
 {
-    double rate = gemm_measure_rate(&job->nn, err);
+    double rate = gemm_measure_rate(&job->nn, job->model.layers[0].linear[SLOT_Q].dtype, err);
 
     job->gemm_rate = rate;
     return dist_agree(job->dist, rate < 0.0 ? -1 : 0, err);
