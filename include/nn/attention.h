@@ -19,7 +19,7 @@
  *   k, v, dk, dv   [N,G,D]
  *   lse            [N,H]  log of the sum of e^score, kept for the backward pass
  *   blocks         [n_blocks+1]  ascending bounds; blocks[0] = 0, blocks[n_blocks] = N
- *   scratch        attention_scratch_floats() numbers
+ *   scratch        attention_scratch_floats() numbers, from the start of a cache line on
  *
  * Work is tiled over queries: memory beyond the arguments is, per thread, two
  * times ATTENTION_TILE rows of scores and three times the keys of the longest

@@ -30,13 +30,14 @@ enum gemm_backend {
     GEMM_BACKEND_COUNT
 };
 
-struct nn_kernels; // the functions of one instruction set
+struct nn_kernels;   // the functions of one instruction set
+struct gemm_kernels; // those of the matrix product
 
 struct nn {
     const struct nn_kernels *kernels;
-    enum gemm_backend backend; // never GEMM_AUTO once open
+    const struct gemm_kernels *products; // of the native and AMX backends
+    enum gemm_backend backend;           // never GEMM_AUTO once open
     int threads;
-    int bf16; // AMX alone: factors are rounded to bfloat16; set it after nn_open()
     struct arena arena;
     float *scratch;          // one part per thread, each at the start of a cache line
     size_t scratch_stride;   // floats of one part
@@ -53,6 +54,9 @@ struct nn {
  */
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err);
 void nn_close(struct nn *nn);
+
+/* From now on large products round their factors to bfloat16, if the backend is AMX; else nothing happens. */
+void nn_use_bf16(struct nn *nn);
 
 const char *nn_isa(const struct nn *nn);                  // "avx512", "avx2" or "generic"
 const char *gemm_backend_name(enum gemm_backend backend); // as the key gemm_backend spells it

@@ -41,20 +41,20 @@ struct tile {
 /* Rows of p and ds: a whole number of the product's own tiles. */
 static int tile_height(const struct nn *nn)
 {
-    return ATTENTION_TILE / nn->kernels->tile_rows * nn->kernels->tile_rows;
+    return ATTENTION_TILE / nn->products->tile_rows * nn->products->tile_rows;
 }
 
 /* Up to the next panel, and a few more: rows of a power of two would fall on each other in the cache. */
 static size_t score_stride(const struct nn *nn, int T)
 {
-    return (size_t)((T / nn->kernels->panel_width + 1) * nn->kernels->panel_width + 16);
+    return (size_t)((T / nn->products->panel_width + 1) * nn->products->panel_width + 16);
 }
 
 /* Divides scratch among the arrays; returns how many numbers they take. */
 static size_t place(const struct nn *nn, struct memory *m, float *scratch, int T, int D)
 {
-    size_t by_columns = nn->kernels->gemm_panels_floats(D, T);
-    size_t by_rows = nn->kernels->gemm_panels_floats(T, D);
+    size_t by_columns = nn->products->panels_floats(D, T);
+    size_t by_rows = nn->products->panels_floats(T, D);
     size_t rows;
 
     m->ld = score_stride(nn, T);
@@ -101,7 +101,7 @@ static struct task task_of(const struct nn *nn, const struct attention_call *cal
 static struct tile tile_at(const struct task *t, int h, int i, int rows)
 {
     int first = t->call->window > 0 ? i - t->call->window + 1 : 0;
-    int width = t->nn->kernels->panel_width;
+    int width = t->nn->products->panel_width;
 
     return (struct tile){ h, i, rows, first > 0 ? first / width * width : 0, i + rows };
 }
@@ -121,13 +121,13 @@ static void pack(const struct task *t, float *panels, const float *x, int transp
 {
     const struct attention_call *call = t->call;
 
-    t->nn->kernels->gemm_pack(panels, x + key_at(t, 0), transposed, (size_t)call->G * call->D,
-                              transposed ? call->D : t->T, transposed ? t->T : call->D);
+    t->nn->products->pack(panels, x + key_at(t, 0), transposed, (size_t)call->G * call->D,
+                          transposed ? call->D : t->T, transposed ? t->T : call->D);
 }
 
 static int whole_panels(const struct task *t, int n)
 {
-    int width = t->nn->kernels->panel_width;
+    int width = t->nn->products->panel_width;
 
     return (n + width - 1) / width * width;
 }
@@ -142,7 +142,7 @@ static void scores(const struct task *t, const struct tile *tile, const float *x
                            .K = call->D,
                            .alpha = alpha,
                            .a = x + query_at(t, tile->h, tile->i),
-                           .panels = y_t + (size_t)tile->from * (size_t)call->D,
+                           .panels = y_t + t->nn->products->panel_at(call->D, 0, tile->from),
                            .c = s,
                            .lda = (size_t)call->H * call->D,
                            .ldb = (size_t)call->D,
@@ -161,7 +161,7 @@ static void combine(const struct task *t, const struct tile *tile, const float *
                            .K = tile->to - tile->from,
                            .alpha = alpha,
                            .a = s,
-                           .panels = y + (size_t)tile->from * (size_t)t->nn->kernels->panel_width,
+                           .panels = y + t->nn->products->panel_at(t->T, tile->from, 0),
                            .c = out + query_at(t, tile->h, tile->i),
                            .lda = t->memory.ld,
                            .ldb = (size_t)t->T,
@@ -231,7 +231,7 @@ static void forward_tile(const struct task *t, const struct tile *tile)
 static void forward_task(const struct task *t)
 {
     const struct attention_call *call = t->call;
-    int share = call->H / call->G, step = t->nn->kernels->tile_rows;
+    int share = call->H / call->G, step = t->nn->products->tile_rows;
 
     pack(t, t->memory.keys_t, call->k, 1);
     pack(t, t->memory.values, call->v, 0);
@@ -302,7 +302,7 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
 static void backward_task(const struct task *t, const struct gradients *to)
 {
     const struct attention_call *call = t->call;
-    int share = call->H / call->G, height = tile_height(t->nn), step = t->nn->kernels->tile_rows;
+    int share = call->H / call->G, height = tile_height(t->nn), step = t->nn->products->tile_rows;
 
     pack(t, t->memory.keys_t, call->k, 1);
     pack(t, t->memory.values_t, call->v, 1);

@@ -40,7 +40,9 @@ void gemm_describe(const struct nn *nn, char *text, size_t size)
 {
     switch (nn->backend) {
     case GEMM_AMX:
-        (void)snprintf(text, size, "amx%s", nn->bf16 ? " bf16" : "");
+#ifdef HAVE_AMX
+        (void)snprintf(text, size, "amx%s", nn->products == &gemm_kernels_amx ? "" : " bf16");
+#endif
         break;
     case GEMM_NATIVE:
         (void)snprintf(text, size, "native %s", nn->kernels->isa);
@@ -153,12 +155,12 @@ static int is_native(const struct nn *nn, const struct gemm_call *g)
 static void native_block(const struct nn *nn, const struct gemm_call *g, float *scratch)
 {
 #ifdef HAVE_AMX
-    if (nn->backend == GEMM_AMX && amx_takes(g)) {
-        amx_block(g, scratch, nn->bf16);
+    if (nn->backend == GEMM_AMX && !amx_takes(g)) {
+        nn->kernels->gemm.block(g, scratch);
         return;
     }
 #endif
-    nn->kernels->gemm_block(g, scratch);
+    nn->products->block(g, scratch);
 }
 
 /* U = gamma op(A) op(D), by itself. */

@@ -153,23 +153,20 @@ static int choose_backend(struct nn *nn, struct error *err)
     return 0;
 }
 
-static size_t scratch_floats(const struct nn *nn)
-{
-    size_t n = nn->kernels->gemm_scratch_floats();
-
-#ifdef HAVE_AMX
-    if (nn->backend == GEMM_AMX && amx_scratch_floats() > n)
-        n = amx_scratch_floats();
-#endif
-    return n;
-}
-
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err)
 {
     *nn = (struct nn){ .kernels = kernels_for_cpu(), .backend = backend, .threads = threads };
     if (choose_backend(nn, err) < 0)
         return -1;
-    nn->scratch_stride = scratch_floats(nn);
+    nn->products = &nn->kernels->gemm;
+    nn->scratch_stride = nn->products->scratch_floats();
+#ifdef HAVE_AMX
+    if (nn->backend == GEMM_AMX) {
+        nn->products = &gemm_kernels_amx;
+        if (nn->products->scratch_floats() > nn->scratch_stride)
+            nn->scratch_stride = nn->products->scratch_floats();
+    }
+#endif
     if (arena_open(&nn->arena, size_mul3((size_t)threads, nn->scratch_stride, sizeof(float)), err) <
         0)
         return -1;
@@ -180,6 +177,16 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
         return -1;
     }
     return 0;
+}
+
+void nn_use_bf16(struct nn *nn)
+{
+#ifdef HAVE_AMX
+    if (nn->backend == GEMM_AMX)
+        nn->products = &gemm_kernels_amx_bf16;
+#else
+    (void)nn;
+#endif
 }
 
 void nn_close(struct nn *nn)

@@ -8,30 +8,30 @@
 
 #include "nn/gemm.h"
 
-#ifdef HAVE_AMX
-/* Whether the CPU has AMX for bfloat16 and the kernel lets this process use it. */
-int amx_available(void);
-size_t amx_scratch_floats(void);
-int amx_takes(const struct gemm_call *g); // by K and orientation alone
-void amx_block(const struct gemm_call *g, float *scratch, int bf16);
-#endif
-
 /* Once per process: libraries use one thread, the threads are ours. */
 void gemm_backend_prepare(void);
 
-struct nn_kernels {
-    const char *isa;
-    size_t (*gemm_scratch_floats)(void);
-    void (*gemm_block)(const struct gemm_call *g, float *scratch);
+/* Products on one core. */
+struct gemm_kernels {
+    size_t (*scratch_floats)(void);
+    void (*block)(const struct gemm_call *g, float *scratch);
     int tile_rows;   // products of this many rows of A waste nothing
     int panel_width; // nor do those of this many columns of B; a power of 2
     /*
-     * op(B) [K,N] laid out once for many products: [N / width][K][width], the
-     * last panel filled up with zeros. A call with panels set reads them in
-     * place of b, ldb is K, and its N may go to the end of the last panel.
+     * op(B) [K,N] laid out once for many products, in panels of so many
+     * columns, the last filled up with zeros, from the start of a cache line on.
+     * A call with panels set reads them in place of b, ldb is K, and its N may
+     * go to the end of the last panel. panel_at() is the offset of what begins
+     * at row k and column n, multiples of the width.
      */
-    size_t (*gemm_panels_floats)(int K, int N);
-    void (*gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
+    size_t (*panels_floats)(int K, int N);
+    size_t (*panel_at)(int K, int k, int n);
+    void (*pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
+};
+
+struct nn_kernels {
+    const char *isa;
+    struct gemm_kernels gemm;
     void (*rmsnorm_forward)(float *y, float *rstd, const float *x, const float *w, float eps, int n,
                             int C);
     void (*rmsnorm_backward)(float *dx, const float *dy, const float *x, const float *w,
@@ -41,7 +41,7 @@ struct nn_kernels {
     void (*swiglu_forward)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
                             const float *up, size_t n);
-    /* Attention: n is a multiple of panel_width, keys that are not seen have a score of -infinity. */
+    /* Attention: n is a multiple of the panel width, keys that are not seen have a score of -infinity. */
     void (*exp_row)(float *row, float *max, float *sum, int n); // row = e^(row - max)
     void (*prob_rows)(float *p, float *ds, float lse, float delta,
                       int n); // p = e^(p - lse), ds = p (ds - delta)
@@ -58,6 +58,12 @@ extern const struct nn_kernels nn_kernels_generic;
 #ifdef __x86_64__
 extern const struct nn_kernels nn_kernels_avx2;
 extern const struct nn_kernels nn_kernels_avx512;
+#endif
+#ifdef HAVE_AMX
+extern const struct gemm_kernels gemm_kernels_amx;
+extern const struct gemm_kernels gemm_kernels_amx_bf16; // factors rounded to bfloat16
+int amx_available(void);                  // for bfloat16, and the kernel lets this process use it
+int amx_takes(const struct gemm_call *g); // not small ones; where rows must be apart, by K alone
 #endif
 
 #endif

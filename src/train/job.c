@@ -69,8 +69,11 @@ static int open_compute(struct job *job, struct error *err)
         nn_close(&job->nn);
         rc = nn_open(&job->nn, (enum gemm_backend)backend, job->threads, err);
     }
-    job->nn.bf16 = job->cfg->bf16 && backend == GEMM_AMX;
-    return dist_agree(job->dist, rc, err);
+    if (dist_agree(job->dist, rc, err) < 0)
+        return -1;
+    if (job->cfg->bf16)
+        nn_use_bf16(&job->nn);
+    return 0;
 }
 
 /* The folders of adapter_name_or_path, each with adapter_folder below it. */

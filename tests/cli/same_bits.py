@@ -21,6 +21,8 @@ CASES = {
                           global_batch_size=5),
     "llama, one sample a step": dict(lora_dropout=0.1, model_name_or_path=f"{h.MODELS}/llama",
                                      template="llama3", global_batch_size=1),
+    "llama, bf16": dict(lora_dropout=0.1, model_name_or_path=f"{h.MODELS}/llama",
+                        template="llama3", bf16=True),
 }
 
 

@@ -49,7 +49,7 @@ enum {
     SUMS = PANEL * PANEL
 };
 
-size_t amx_scratch_floats(void)
+static size_t scratch_floats(void)
 {
     return (A_NUMBERS + D_NUMBERS + B_NUMBERS + V_NUMBERS) / 2 + SUMS;
 }
@@ -68,7 +68,7 @@ int amx_available(void)
 
 int amx_takes(const struct gemm_call *g)
 {
-    return !g->trans_a && !g->panels && g->K >= 2 * STEP;
+    return g->panels || (g->trans_a ? g->M > SIDE : g->K >= 2 * STEP);
 }
 
 /* ---- tiles ----------------------------------------------------------------- */
@@ -178,9 +178,10 @@ INLINE void load(__m512i *part, const void *src, enum dtype dtype, size_t at, in
               _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), full + SIDE), parts);
 }
 
-static int parts_of(enum dtype dtype, int bf16)
+/* In how many parts numbers are multiplied; all says in how many a float is. */
+static int parts_of(enum dtype dtype, int all)
 {
-    return bf16 || dtype == DTYPE_BF16 ? 1 : dtype == DTYPE_F16 ? 2 : PARTS;
+    return all == 1 || dtype == DTYPE_BF16 ? 1 : dtype == DTYPE_F16 ? 2 : all;
 }
 
 /* ---- panels ---------------------------------------------------------------- */
@@ -190,109 +191,106 @@ static int steps_of(int k)
     return (k + STEP - 1) / STEP;
 }
 
-INLINE void pack_rows_as(uint16_t *dst, const void *a, enum dtype dtype, size_t lda, int m, int kc,
-                         int parts)
-{
-    for (int k = 0; k < kc; k += STEP) {
-        for (int i = 0; i < PANEL; i++) {
-            __m512i part[PARTS] = { { 0 } };
+/* A matrix; along: k runs along its rows, which are lines of the panel, else its rows are numbers of one k. */
+struct operand {
+    const void *x;
+    enum dtype dtype;
+    int along, parts;
+    size_t ld;
+};
 
-            if (i < m)
-                load(part, a, dtype, (size_t)i * lda + (size_t)k, kc - k, parts);
-#pragma GCC unroll 3
-            for (int p = 0; p < parts; p++)
-                _mm512_store_si512(dst + (size_t)p * 2 * TILE + (size_t)i * STEP, part[p]);
-        }
-        dst += (size_t)parts * 2 * TILE;
+/* Tiles of rows become tiles of columns and the other way: pairs of k are transposed as if they were floats. */
+static void turn_tiles(uint16_t *tile, int n)
+{
+    for (; n > 0; n--, tile += TILE) {
+        vfloat v[SIDE];
+
+#pragma GCC unroll 16
+        for (int i = 0; i < SIDE; i++)
+            v[i] = (vfloat)_mm512_load_si512(tile + (size_t)i * STEP);
+        vtranspose(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < SIDE; i++)
+            _mm512_store_ps(tile + (size_t)i * STEP, v[i]);
     }
 }
 
-/* A panel of rows of op(A): m of them, k numbers each. */
-static void pack_rows(uint16_t *dst, const float *a, size_t lda, int m, int kc, int parts)
+/* One step of a panel, k numbers of n lines that lie along k: tiles of rows. */
+INLINE void step_along(uint16_t *dst, const void *x, enum dtype dtype, size_t at, size_t ld, int n,
+                       int k, int parts, int tiles)
 {
-    if (parts == 1)
-        pack_rows_as(dst, a, DTYPE_F32, lda, m, kc, 1);
-    else
-        pack_rows_as(dst, a, DTYPE_F32, lda, m, kc, PARTS);
+    for (int i = 0; i < tiles * SIDE; i++) {
+        __m512i part[PARTS] = { { 0 } };
+
+        if (i < n)
+            load(part, x, dtype, at + (size_t)i * ld, k, parts);
+#pragma GCC unroll 3
+        for (int p = 0; p < parts; p++)
+            _mm512_store_si512(dst + (size_t)(p * tiles) * TILE + (size_t)i * STEP, part[p]);
+    }
 }
 
-/* op(B)[k][j] = b[j ldb + k]: pairs of k are transposed as if they were floats. */
-INLINE void pack_columns_transposed(uint16_t *dst, const void *b, enum dtype dtype, size_t at,
-                                    size_t ldb, int n, int kc, int parts, int tiles)
-{
-    for (int k = 0; k < kc; k += STEP)
-        for (int half = 0; half < tiles; half++) {
-            vfloat v[PARTS][SIDE];
-
-#pragma GCC unroll 16
-            for (int j = 0; j < SIDE; j++) {
-                __m512i part[PARTS] = { { 0 } };
-                int col = half * SIDE + j;
-
-                if (col < n)
-                    load(part, b, dtype, at + (size_t)col * ldb + (size_t)k, kc - k, parts);
-#pragma GCC unroll 3
-                for (int p = 0; p < parts; p++)
-                    v[p][j] = (vfloat)part[p];
-            }
-#pragma GCC unroll 3
-            for (int p = 0; p < parts; p++) {
-                uint16_t *tile = dst + (size_t)((k / STEP * parts + p) * tiles + half) * TILE;
-
-                vtranspose(v[p]);
-#pragma GCC unroll 16
-                for (int j = 0; j < SIDE; j++)
-                    _mm512_store_ps(tile + (size_t)j * STEP, v[p][j]);
-            }
-        }
-}
-
-/* op(B)[k][j] = b[k ldb + j]: two rows are interleaved. */
-INLINE void pack_columns_plain(uint16_t *dst, const void *b, enum dtype dtype, size_t at,
-                               size_t ldb, int n, int kc, int parts, int tiles)
+/* The same where rows of x are numbers of one k: tiles of columns, two rows interleaved. */
+INLINE void step_across(uint16_t *dst, const void *x, enum dtype dtype, size_t at, size_t ld, int n,
+                        int k, int parts, int tiles)
 {
     const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
 
-    for (int s = 0; s < steps_of(kc); s++) {
-        for (int i = 0; i < SIDE; i++) {
-            __m512i even[PARTS] = { { 0 } }, odd[PARTS] = { { 0 } };
-            int k = s * STEP + 2 * i;
+    for (int i = 0; i < SIDE; i++) {
+        __m512i even[PARTS] = { { 0 } }, odd[PARTS] = { { 0 } };
 
-            if (k < kc)
-                load(even, b, dtype, at + (size_t)k * ldb, n, parts);
-            if (k + 1 < kc)
-                load(odd, b, dtype, at + (size_t)(k + 1) * ldb, n, parts);
+        if (2 * i < k)
+            load(even, x, dtype, at + (size_t)(2 * i) * ld, n, parts);
+        if (2 * i + 1 < k)
+            load(odd, x, dtype, at + (size_t)(2 * i + 1) * ld, n, parts);
 #pragma GCC unroll 3
-            for (int p = 0; p < parts; p++) {
-                uint16_t *row = dst + (size_t)p * tiles * TILE + (size_t)i * STEP;
+        for (int p = 0; p < parts; p++) {
+            uint16_t *row = dst + (size_t)(p * tiles) * TILE + (size_t)i * STEP;
 
-                _mm512_store_si512(row, _mm512_permutex2var_epi16(even[p], low, odd[p]));
-                if (tiles == 2)
-                    _mm512_store_si512(row + TILE,
-                                       _mm512_permutex2var_epi16(even[p], high, odd[p]));
-            }
+            _mm512_store_si512(row, _mm512_permutex2var_epi16(even[p], low, odd[p]));
+            if (tiles == 2)
+                _mm512_store_si512(row + TILE, _mm512_permutex2var_epi16(even[p], high, odd[p]));
         }
-        dst += (size_t)parts * tiles * TILE;
     }
 }
 
-/* One matrix that stands on the right: stored [k, columns], or [columns, k] where transposed. */
-struct right {
-    const void *b;
-    enum dtype dtype;
-    int transposed, parts;
-    size_t ld;
-};
-
-INLINE void pack_columns_as(uint16_t *dst, const struct right *r, enum dtype dtype, size_t at,
-                            int n, int kc, int parts, int tiles)
+INLINE void pack_as(uint16_t *dst, const struct operand *m, enum dtype dtype, size_t at, int n,
+                    int kc, int parts, int tiles, int turn)
 {
-    if (r->transposed)
-        pack_columns_transposed(dst, r->b, dtype, at, r->ld, n, kc, parts, tiles);
+    for (int k = 0; k < kc; k += STEP) {
+        if (m->along)
+            step_along(dst, m->x, dtype, at + (size_t)k, m->ld, n, kc - k, parts, tiles);
+        else
+            step_across(dst, m->x, dtype, at + (size_t)k * m->ld, m->ld, n, kc - k, parts, tiles);
+        if (turn)
+            turn_tiles(dst, parts * tiles);
+        dst += (size_t)(parts * tiles) * TILE;
+    }
+}
+
+/* A panel of n lines from line j on, k from k0 on; turned where they are rows of op(B) or columns of op(A). */
+static void pack_panel(uint16_t *dst, const struct operand *m, int k0, int kc, int j, int n,
+                       int tiles, int turn)
+{
+    size_t at = m->along ? (size_t)j * m->ld + (size_t)k0 : (size_t)k0 * m->ld + (size_t)j;
+
+    if (m->dtype == DTYPE_BF16)
+        pack_as(dst, m, DTYPE_BF16, at, n, kc, 1, tiles, turn);
+    else if (m->dtype == DTYPE_F16 && m->parts == 2)
+        pack_as(dst, m, DTYPE_F16, at, n, kc, 2, tiles, turn);
+    else if (m->dtype == DTYPE_F16)
+        pack_as(dst, m, DTYPE_F16, at, n, kc, 1, tiles, turn);
+    else if (m->parts == PARTS)
+        pack_as(dst, m, DTYPE_F32, at, n, kc, PARTS, tiles, turn);
     else
-        pack_columns_plain(dst, r->b, dtype, at, r->ld, n, kc, parts, tiles);
+        pack_as(dst, m, DTYPE_F32, at, n, kc, 1, tiles, turn);
+}
+
+static void pack_rows(uint16_t *dst, const struct operand *a, int k0, int kc, int i, int m)
+{
+    pack_panel(dst, a, k0, kc, i, m, 2, !a->along);
 }
 
 /* How many tiles wide a panel of n columns is. */
@@ -301,22 +299,10 @@ static int tiles_of(int n)
     return n <= SIDE ? 1 : 2;
 }
 
-/* A panel of n columns from column j on, k from k0 on. */
-static void pack_columns(uint16_t *dst, const struct right *r, int k0, int kc, int j, int n)
+static void pack_columns(uint16_t *dst, const struct operand *b, int k0, int kc, int j, int n,
+                         int tiles)
 {
-    size_t at = r->transposed ? (size_t)j * r->ld + (size_t)k0 : (size_t)k0 * r->ld + (size_t)j;
-    int tiles = tiles_of(n);
-
-    if (r->dtype == DTYPE_BF16)
-        pack_columns_as(dst, r, DTYPE_BF16, at, n, kc, 1, tiles);
-    else if (r->dtype == DTYPE_F16 && r->parts == 2)
-        pack_columns_as(dst, r, DTYPE_F16, at, n, kc, 2, tiles);
-    else if (r->dtype == DTYPE_F16)
-        pack_columns_as(dst, r, DTYPE_F16, at, n, kc, 1, tiles);
-    else if (r->parts == PARTS)
-        pack_columns_as(dst, r, DTYPE_F32, at, n, kc, PARTS, tiles);
-    else
-        pack_columns_as(dst, r, DTYPE_F32, at, n, kc, 1, tiles);
+    pack_panel(dst, b, k0, kc, j, n, tiles, b->along);
 }
 
 /* dst [pair][n], ld apart: the parts of n floats that a pair of products takes. */
@@ -336,30 +322,36 @@ static void spread(uint16_t *dst, size_t ld, const float *x, int n, const int *p
 static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m, int R,
                                uint16_t *buffer)
 {
-    int k = PAIRS * R;
+    struct operand a = { buffer, DTYPE_BF16, 1, 1, (size_t)(PAIRS * R) };
 
     for (int i = 0; i < m; i++)
-        spread(buffer + (size_t)i * k, (size_t)R, u + (size_t)i * ldu, R, pair_a);
-    pack_rows_as(dst, buffer, DTYPE_BF16, (size_t)k, m, k, 1);
+        spread(buffer + (size_t)i * a.ld, (size_t)R, u + (size_t)i * ldu, R, pair_a);
+    pack_rows(dst, &a, 0, PAIRS * R, 0, m);
 }
 
-/* The low-rank end of a panel of columns: v [R,n], or [n,R] where transposed. */
+/* The low-rank end of a panel of columns: v [R,n], or [n,R] where B is transposed. */
 static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int j, int n,
                                   uint16_t *buffer)
 {
-    struct right r = { .b = buffer, .dtype = DTYPE_BF16, .transposed = g->trans_b, .parts = 1 };
     int R = g->R;
+    struct operand b = { buffer, DTYPE_BF16, g->trans_b, 1,
+                         (size_t)(g->trans_b ? PAIRS * R : PANEL) };
 
-    r.ld = (size_t)(g->trans_b ? PAIRS * R : PANEL);
     if (g->trans_b)
         for (int c = 0; c < n; c++)
-            spread(buffer + (size_t)c * r.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R,
+            spread(buffer + (size_t)c * b.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R,
                    pair_b);
     else
         for (int k = 0; k < R; k++)
             spread(buffer + (size_t)k * PANEL, (size_t)R * PANEL, g->v + (size_t)k * g->ldv + j, n,
                    pair_b);
-    pack_columns(dst, &r, 0, PAIRS * R, 0, n);
+    pack_columns(dst, &b, 0, PAIRS * R, 0, n, tiles_of(n));
+}
+
+/* Where in panels of op(B) [K,N] row k and column n are, multiples of a panel's width, in floats. */
+static size_t panel_at(int K, int k, int n, int parts)
+{
+    return ((size_t)n / PANEL * (size_t)steps_of(K) + (size_t)k / STEP) * (size_t)parts * TILE;
 }
 
 /* ---- the product ----------------------------------------------------------- */
@@ -424,9 +416,9 @@ INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t
 }
 
 static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
-                              int b_parts, int n, int low_rank)
+                              int b_parts, int tiles, int low_rank)
 {
-    if (tiles_of(n) == 1)
+    if (tiles == 1)
         panel_sums(at, a, b, b_parts, 1, low_rank);
     else
         panel_sums(at, a, b, b_parts, 2, low_rank);
@@ -440,7 +432,7 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
         int n = at->d - j < PANEL ? at->d - j : PANEL;
 
         product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
-                          at->d_parts, n, 0);
+                          at->d_parts, tiles_of(n), 0);
         update(g->u + (size_t)row * g->ldu + j, g->ldu, at->sums, m, n, g->gamma,
                at->k0 == 0 ? 0.0f : 1.0f);
     }
@@ -448,12 +440,13 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
 
 static void pack_block_rows(const struct gemm_call *g, const struct block *at)
 {
+    struct operand a = { g->a, DTYPE_F32, !g->trans_a, at->a_parts, g->lda };
     uint16_t *pa = at->pa;
 
     for (int i = 0; i < at->mc; i += PANEL) {
         int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
 
-        pack_rows(pa, g->a + (size_t)row * g->lda + at->k0, g->lda, m, at->kc, at->a_parts);
+        pack_rows(pa, &a, at->k0, at->kc, row, m);
         add_low_rank_input(g, at, pa, row, m);
         if (at->low_rank_steps > 0)
             pack_low_rank_rows(pa + (size_t)at->steps * at->a_parts * 2 * TILE,
@@ -464,21 +457,23 @@ static void pack_block_rows(const struct gemm_call *g, const struct block *at)
 
 static void pack_block_columns(const struct gemm_call *g, const struct block *at)
 {
-    struct right b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
-    struct right d = { g->d, DTYPE_F32, g->trans_b, at->d_parts, g->ldd };
+    struct operand b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
+    struct operand d = { g->d, DTYPE_F32, g->trans_b, at->d_parts, g->ldd };
     uint16_t *pb = at->pb, *pd = at->pd;
 
-    for (int j = 0; j < at->nc; j += PANEL) {
+    for (int j = 0; j < at->nc && !g->panels; j += PANEL) {
         int n = at->nc - j < PANEL ? at->nc - j : PANEL;
 
-        pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n);
+        pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, tiles_of(n));
         if (at->low_rank_steps > 0)
             pack_low_rank_columns(pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE, g,
                                   at->j0 + j, n, at->buffer);
         pb += b_panel(at);
     }
     for (int j = 0; j < at->d; j += PANEL) {
-        pack_columns(pd, &d, at->k0, at->kc, j, at->d - j < PANEL ? at->d - j : PANEL);
+        int n = at->d - j < PANEL ? at->d - j : PANEL;
+
+        pack_columns(pd, &d, at->k0, at->kc, j, n, tiles_of(n));
         pd += (size_t)at->steps * at->d_parts * 2 * TILE;
     }
 }
@@ -488,12 +483,16 @@ static void block_product(const struct gemm_call *g, const struct block *at)
 {
     for (int j = 0; j < at->nc; j += PANEL) {
         int n = at->nc - j < PANEL ? at->nc - j : PANEL;
+        int tiles = g->panels ? 2 : tiles_of(n);
         const uint16_t *b = at->pb + (size_t)j / PANEL * b_panel(at);
+
+        if (g->panels)
+            b = (const void *)(g->panels + panel_at((int)g->ldb, at->k0, at->j0 + j, at->b_parts));
 
         for (int i = 0; i < at->mc; i += PANEL) {
             int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
 
-            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, n,
+            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, tiles,
                               at->low_rank_steps > 0);
             update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
                    at->beta);
@@ -509,13 +508,13 @@ static int k_block(int K)
     return steps_of((K + parts - 1) / parts) * STEP;
 }
 
-void amx_block(const struct gemm_call *g, float *scratch, int bf16)
+/* A float is multiplied in so many parts. */
+static void product(const struct gemm_call *g, float *scratch, int parts)
 {
     int kb = k_block(g->K);
-    struct block at = { .a_parts = bf16 ? 1 : PARTS,
-                        .b_parts = parts_of(g->b_dtype, bf16),
-                        .d_parts = parts_of(DTYPE_F32, bf16),
-                        .sums = scratch };
+    struct block at = {
+        .a_parts = parts, .b_parts = parts_of(g->b_dtype, parts), .d_parts = parts, .sums = scratch
+    };
     int nb = NC / at.b_parts / PANEL * PANEL;
 
     at.pa = (void *)(scratch + SUMS);
@@ -541,4 +540,59 @@ void amx_block(const struct gemm_call *g, float *scratch, int bf16)
     }
     _tile_release();
 }
+
+static void block_of_parts(const struct gemm_call *g, float *scratch)
+{
+    product(g, scratch, PARTS);
+}
+
+static void block_rounded(const struct gemm_call *g, float *scratch)
+{
+    product(g, scratch, 1);
+}
+
+/* ---- op(B) laid out once --------------------------------------------------- */
+
+static size_t floats_of_parts(int K, int N)
+{
+    return panel_at(K, 0, (N + PANEL - 1) / PANEL * PANEL, PARTS);
+}
+
+static size_t floats_rounded(int K, int N)
+{
+    return panel_at(K, 0, (N + PANEL - 1) / PANEL * PANEL, 1);
+}
+
+static size_t at_of_parts(int K, int k, int n)
+{
+    return panel_at(K, k, n, PARTS);
+}
+
+static size_t at_rounded(int K, int k, int n)
+{
+    return panel_at(K, k, n, 1);
+}
+
+static void pack(float *panels, const struct operand *b, int K, int N)
+{
+    for (int j = 0; j < N; j += PANEL)
+        pack_columns((void *)(panels + panel_at(K, 0, j, b->parts)), b, 0, K, j,
+                     N - j < PANEL ? N - j : PANEL, 2);
+}
+
+static void pack_of_parts(float *panels, const float *b, int trans_b, size_t ldb, int K, int N)
+{
+    pack(panels, &(struct operand){ b, DTYPE_F32, trans_b, PARTS, ldb }, K, N);
+}
+
+static void pack_rounded(float *panels, const float *b, int trans_b, size_t ldb, int K, int N)
+{
+    pack(panels, &(struct operand){ b, DTYPE_F32, trans_b, 1, ldb }, K, N);
+}
+
+const struct gemm_kernels gemm_kernels_amx = { scratch_floats,  block_of_parts, PANEL,        PANEL,
+                                               floats_of_parts, at_of_parts,    pack_of_parts };
+const struct gemm_kernels gemm_kernels_amx_bf16 = { scratch_floats, block_rounded,  PANEL,
+                                                    PANEL,          floats_rounded, at_rounded,
+                                                    pack_rounded };
 #endif

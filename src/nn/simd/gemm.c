@@ -309,6 +309,11 @@ size_t SIMD(gemm_panels_floats)(int K, int N)
     return (size_t)K * (size_t)((N + NR - 1) / NR * NR);
 }
 
+size_t SIMD(gemm_panel_at)(int K, int k, int n)
+{
+    return (size_t)n * (size_t)K + (size_t)k * NR;
+}
+
 void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N)
 {
     struct gemm_call g = { .trans_b = trans_b };

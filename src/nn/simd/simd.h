@@ -146,6 +146,7 @@ static inline float exp_fast(float x)
 struct gemm_call;
 size_t SIMD(gemm_scratch_floats)(void);
 size_t SIMD(gemm_panels_floats)(int K, int N);
+size_t SIMD(gemm_panel_at)(int K, int k, int n);
 void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch);
 

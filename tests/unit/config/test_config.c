@@ -503,24 +503,16 @@ static void only_keys_that_decide_the_result_change_its_text(void **state)
     static const char *const other[] = {
         "learning_rate: 1e-3\n", "lora_rank: 4\n",      "seed: 1\n",        "val_size: 0.1\n",
         "packing: true\n",       "template: qwen\n",    "max_samples: 5\n", "lora_alpha: 5\n",
-        "max_steps: 7\n",        "warmup_ratio: 0.5\n",
+        "max_steps: 7\n",        "warmup_ratio: 0.5\n", "bf16: true\n",
     };
     static const char *const same[] = {
-        "logging_steps: 1\n",
-        "save_steps: 7\n",
-        "threads_per_rank: 3\n",
-        "output_dir: elsewhere\n",
-        "bf16: true\n",
-        "plot_loss: true\n",
-        "token_budget: 99\n",
-        "optim: adamw_torch\n",
-        "per_device_train_batch_size: 1\n",
-        "global_batch_size: 4\n",
-        "preprocessing_num_workers: 4\n",
-        "lora_alpha: 16\n",
-        "eval_dataset: x\n",
-        "dataset_dir: /elsewhere\n",
-        "overwrite_cache: true\n",
+        "logging_steps: 1\n",        "save_steps: 7\n",
+        "threads_per_rank: 3\n",     "output_dir: elsewhere\n",
+        "plot_loss: true\n",         "token_budget: 99\n",
+        "optim: adamw_torch\n",      "per_device_train_batch_size: 1\n",
+        "global_batch_size: 4\n",    "preprocessing_num_workers: 4\n",
+        "lora_alpha: 16\n",          "eval_dataset: x\n",
+        "dataset_dir: /elsewhere\n", "overwrite_cache: true\n",
     };
     struct strbuf base = { 0 }, text = { 0 };
     size_t i;

@@ -36,7 +36,7 @@ static inline int nn_add_case(struct nn_case *c, const struct nn_kernels *kernel
     if (nn_open(&c->nn, backend, threads, &err) < 0)
         fail_msg("%s", err.msg);
     if (kernels)
-        c->nn.kernels = kernels;
+        c->nn.kernels = kernels, c->nn.products = &kernels->gemm;
     (void)snprintf(c->name, sizeof(c->name), "%s %s, %d threads", gemm_backend_name(backend),
                    nn_isa(&c->nn), threads);
     return 1;

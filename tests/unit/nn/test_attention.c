@@ -85,7 +85,8 @@ static void check(const struct nn_case *c, const struct shape *s)
     float *d_o = nn_random(nq, 4), *o = nn_random(nq, 5), *lse = nn_random((size_t)N * s->H, 6);
     float *dq = nn_random(nq, 7), *dk = nn_random(nk, 8), *dv = nn_random(nk, 9);
     float *delta = nn_random((size_t)N * s->H, 10);
-    float *scratch = malloc(attention_scratch_floats(&c->nn, N, s->D) * sizeof(float));
+    size_t bytes = attention_scratch_floats(&c->nn, N, s->D) * sizeof(float);
+    float *scratch = aligned_alloc(64, (bytes + 63) / 64 * 64);
     double *p = calloc((size_t)N, sizeof(*p));
     struct reference r = { calloc(nq, 8), calloc(nq, 8), calloc(nk, 8), calloc(nk, 8) };
     struct attention_call call = { .q = q,

@@ -295,6 +295,50 @@ static void native_bits_do_not_depend_on_threads(void **state)
 #endif
 }
 
+/* With bf16 a product is the one of rounded factors, to the bit; elsewhere than on AMX nothing changes. */
+static void bf16_rounds_the_factors(void **state)
+{
+    enum { M = 37, N = 70, K = 200 };
+    float *a = nn_random((size_t)M * K, 6), *b = nn_random((size_t)N * K, 7);
+    float *got = malloc((size_t)M * N * sizeof(float)),
+          *want = malloc((size_t)M * N * sizeof(float));
+    struct gemm_call g = { .trans_b = 1,
+                           .M = M,
+                           .N = N,
+                           .K = K,
+                           .alpha = 1.0f,
+                           .a = a,
+                           .b = b,
+                           .c = got,
+                           .lda = K,
+                           .ldb = K,
+                           .ldc = N };
+    struct nn_case one;
+
+    (void)state;
+    nn_add_case(&one, NULL, GEMM_AUTO, 1);
+    nn_use_bf16(&one.nn);
+    gemm(&one.nn, &g);
+    for (int i = 0; i < M * K && one.nn.backend == GEMM_AMX; i++)
+        a[i] = bf16_to_float(float_to_bf16(a[i]));
+    for (int i = 0; i < N * K && one.nn.backend == GEMM_AMX; i++)
+        b[i] = bf16_to_float(float_to_bf16(b[i]));
+    g.c = want;
+    gemm(&one.nn, &g);
+    assert_memory_equal(got, want, (size_t)M * N * sizeof(float));
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++) {
+            double scale, plain_sum = plain(&g, b, i, j, &scale);
+
+            nn_expect(one.name, (double)got[(size_t)i * N + (size_t)j], plain_sum, scale);
+        }
+    nn_close(&one.nn);
+    free(a);
+    free(b);
+    free(got);
+    free(want);
+}
+
 static void the_probe_tells_the_truth(void **state)
 {
     struct nn_case cases[NN_CASES_MAX];
@@ -318,6 +362,7 @@ int main(void)
         cmocka_unit_test(narrow_weights_are_widened_exactly),
         cmocka_unit_test(native_rows_do_not_depend_on_other_rows),
         cmocka_unit_test(native_bits_do_not_depend_on_threads),
+        cmocka_unit_test(bf16_rounds_the_factors),
         cmocka_unit_test(the_probe_tells_the_truth),
     };
 
