@@ -298,7 +298,7 @@ static void the_bar_fits_its_columns(void **state)
 
     (void)state;
     progress_format(&line, &progress, 80);
-    assert_string_equal(line.text, "12/100  12% |#              | loss 1.2346  812 tok/s  "
+    assert_string_equal(line.text, "12/100  12% |#               | loss 1.2346  812 tok/s  "
                                    "72% of gemm  0:01:02 left");
     for (int columns = 1; columns < 200; columns++) {
         progress_format(&line, &progress, columns);
