@@ -17,8 +17,8 @@
  */
 void swiglu_forward(const struct nn *nn, float *y, const float *gate, const float *up, size_t n);
 
-/* dgate, dup [n] out (set, not added); dup may be dy. */
-void swiglu_backward(const struct nn *nn, float *dgate, float *dup, const float *dy,
+/* dgate, dup [n] out (set, not added), and y once more; dup may be dy. */
+void swiglu_backward(const struct nn *nn, float *dgate, float *dup, float *y, const float *dy,
                      const float *gate, const float *up, size_t n);
 
 /* y += x, n numbers. */

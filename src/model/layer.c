@@ -157,12 +157,17 @@ static void mlp_backward(const struct run *run, int l)
     size_t wide = (size_t)rows->N * c->F;
     int through = needs_below(run, l, SLOT_DOWN), below = needs_below(run, l, SLOT_GATE);
 
-    swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
-    linear_backward(run, rows, &layer->linear[SLOT_DOWN], through ? work->dup : NULL, 0, work->dx,
-                    work->act, a->xa[SLOT_DOWN]);
+    linear_input_gradient(run, rows, &layer->linear[SLOT_DOWN], through ? work->dup : NULL, 0,
+                          work->dx);
+    if (through)
+        swiglu_backward(run->nn, work->dgate, work->dup, work->act, work->dup, a->gate, a->up,
+                        wide);
+    else
+        swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
+    linear_adapter_gradients(run, rows, &layer->linear[SLOT_DOWN], work->dx, work->act,
+                             a->xa[SLOT_DOWN]);
     if (!through)
         return;
-    swiglu_backward(run->nn, work->dgate, work->dup, work->dup, a->gate, a->up, wide);
     norm_mid(run, l, work->h);
     linear_backward(run, rows, &layer->linear[SLOT_GATE], below ? work->dh : NULL, 0, work->dgate,
                     work->h, a->xa[SLOT_GATE]);

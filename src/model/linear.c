@@ -135,11 +135,14 @@ static void leaf_gradients(const struct run *run, const struct lora_module *m, i
     run->sink->add(run->sink->context, m->b_offset, work->leaf_b, (size_t)R * m->O);
 }
 
-/* The adapter's own gradients, leaf by leaf. */
-static void adapter_gradients(const struct run *run, const struct rows *rows,
-                              const struct lora_module *m, const float *dy, const float *x,
+void linear_adapter_gradients(const struct run *run, const struct rows *rows,
+                              const struct model_linear *lin, const float *dy, const float *x,
                               const float *xa)
 {
+    const struct lora_module *m = module_of(run, lin);
+
+    if (!m)
+        return;
     profile_products(run->nn->profile, PROFILE_ADAPTER);
     if (drops(run)) {
         drop_leaves(run, rows, m->linear, run->work->dropped, x, m->C, 0);
@@ -169,8 +172,8 @@ static void masked_input_gradient(const struct run *run, const struct rows *rows
     drop_leaves(run, rows, m->linear, dx, run->work->dropped, m->C, 1);
 }
 
-void linear_backward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
-                     float *dx, int add, const float *dy, const float *x, const float *xa)
+void linear_input_gradient(const struct run *run, const struct rows *rows,
+                           const struct model_linear *lin, float *dx, int add, const float *dy)
 {
     const struct lora_module *m = module_of(run, lin);
     const struct adapter *adapter = run->model->adapter;
@@ -202,9 +205,13 @@ void linear_backward(const struct run *run, const struct rows *rows, const struc
     }
     gemm(run->nn, &call);
     profile_products(run->nn->profile, PROFILE_GEMM);
-    if (!m)
-        return;
-    if (dx && drops(run))
+    if (m && dx && drops(run))
         masked_input_gradient(run, rows, m, dx);
-    adapter_gradients(run, rows, m, dy, x, xa);
+}
+
+void linear_backward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
+                     float *dx, int add, const float *dy, const float *x, const float *xa)
+{
+    linear_input_gradient(run, rows, lin, dx, add, dy);
+    linear_adapter_gradients(run, rows, lin, dy, x, xa);
 }

@@ -46,10 +46,22 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
                     float *y, float *xa, const float *x);
 
 /*
- * dx = (or +=, where add is set) W^T dy + the adapter's part; the adapter's own gradients go to the
- * sink. dx NULL: only the adapter's gradients.
+ * dx = (or +=, where add is set) W^T dy + the adapter's part. dx NULL: only what the adapter's
+ * gradients need, which are next.
+ *   dy [N,O]
+ */
+void linear_input_gradient(const struct run *run, const struct rows *rows,
+                           const struct model_linear *lin, float *dx, int add, const float *dy);
+
+/*
+ * The adapter's own gradients go to the sink.
  *   dy [N,O]   x [N,C] and xa [N,R] as in the forward pass
  */
+void linear_adapter_gradients(const struct run *run, const struct rows *rows,
+                              const struct model_linear *lin, const float *dy, const float *x,
+                              const float *xa);
+
+/* Both. */
 void linear_backward(const struct run *run, const struct rows *rows, const struct model_linear *lin,
                      float *dx, int add, const float *dy, const float *x, const float *xa);
 

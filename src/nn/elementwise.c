@@ -32,14 +32,14 @@ void swiglu_forward(const struct nn *nn, float *y, const float *gate, const floa
     profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);
 }
 
-void swiglu_backward(const struct nn *nn, float *dgate, float *dup, const float *dy,
+void swiglu_backward(const struct nn *nn, float *dgate, float *dup, float *y, const float *dy,
                      const float *gate, const float *up, size_t n)
 {
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (long c = 0; c < chunk_count(n); c++) {
         size_t at = (size_t)c * CHUNK;
 
-        nn->kernels->swiglu_backward(dgate + at, dup + at, dy + at, gate + at, up + at,
+        nn->kernels->swiglu_backward(dgate + at, dup + at, y + at, dy + at, gate + at, up + at,
                                      chunk_len(n, c));
     }
     profile_lap(nn->profile, PROFILE_ELEMENTWISE, 0.0);

@@ -39,7 +39,7 @@ struct nn_kernels {
     void (*rope_rotate)(float *x, const float *cosine, const float *sine, float sign, int n, int H,
                         int D, size_t stride);
     void (*swiglu_forward)(float *y, const float *gate, const float *up, size_t n);
-    void (*swiglu_backward)(float *dgate, float *dup, const float *dy, const float *gate,
+    void (*swiglu_backward)(float *dgate, float *dup, float *y, const float *dy, const float *gate,
                             const float *up, size_t n);
     /* Attention: n is a multiple of the panel width, keys that are not seen have a score of -infinity. */
     void (*exp_row)(float *row, float *max, float *sum, int n); // row = e^(row - max)

@@ -75,18 +75,19 @@ static void swiglu_forward(float *y, const float *gate, const float *up, size_t 
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++)
-        y[i] = gate[i] / (1.0f + exp_fast(-gate[i])) * up[i];
+        y[i] = gate[i] * (1.0f / (1.0f + exp_fast(-gate[i]))) * up[i];
 }
 
-static void swiglu_backward(float *dgate, float *dup, const float *dy, const float *gate,
+static void swiglu_backward(float *dgate, float *dup, float *y, const float *dy, const float *gate,
                             const float *up, size_t n)
 {
 #pragma omp simd
     for (size_t i = 0; i < n; i++) {
         float s = 1.0f / (1.0f + exp_fast(-gate[i]));
-        float d = dy[i];
+        float d = dy[i], silu = gate[i] * s;
 
-        dup[i] = d * gate[i] * s;
+        y[i] = silu * up[i];
+        dup[i] = d * silu;
         dgate[i] = d * up[i] * s * (1.0f + gate[i] * (1.0f - s));
     }
 }

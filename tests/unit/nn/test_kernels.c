@@ -89,7 +89,7 @@ static void rmsnorm_equals_its_formula_and_slope(void **state)
 static void check_swiglu(const struct nn *nn, size_t n)
 {
     float *g = nn_random(n, 1), *u = nn_random(n, 2), *dy = nn_random(n, 3), *y = nn_random(n, 4);
-    float *dg = nn_random(n, 5);
+    float *dg = nn_random(n, 5), *again = nn_random(n, 6), *first = malloc(n * sizeof(*first) + 1);
 
     for (size_t i = 0; i < n; i++)
         g[i] *= 12.0f;
@@ -99,8 +99,10 @@ static void check_swiglu(const struct nn *nn, size_t n)
 
         nn_expect("swiglu y", (double)y[i], (double)g[i] * s * (double)u[i], 12.0);
     }
+    memcpy(first, y, n * sizeof(*y));
     memcpy(y, dy, n * sizeof(*y));
-    swiglu_backward(nn, dg, y, y, g, u, n); // dup may be dy
+    swiglu_backward(nn, dg, y, again, y, g, u, n); // dup may be dy
+    assert_memory_equal(again, first, n * sizeof(*y));
     for (size_t i = 0; i < n; i++) {
         double x = (double)g[i], s = 1.0 / (1.0 + exp(-x));
 
@@ -108,7 +110,7 @@ static void check_swiglu(const struct nn *nn, size_t n)
         nn_expect("swiglu dgate", (double)dg[i],
                   (double)dy[i] * (double)u[i] * s * (1.0 + x * (1.0 - s)), 12.0);
     }
-    free(g), free(u), free(dy), free(y), free(dg);
+    free(g), free(u), free(dy), free(y), free(dg), free(again), free(first);
 }
 
 static void swiglu_equals_its_formula_and_derivative(void **state)
