@@ -3,8 +3,8 @@
  *
  * A stopwatch with laps: profile_lap() charges the time since the last lap to
  * a class of work. Whoever finishes a piece of work laps, so no time is
- * counted twice and none is lost. A lap costs two readings of the clock at
- * most; with p NULL, which is the rule, a test.
+ * counted twice and none is lost. A lap costs one reading of the clock;
+ * with p NULL, which is the rule, a test.
  *
  * Local; one thread.
  */
@@ -45,6 +45,7 @@ struct profile {
     double flops[PROFILE_CLASSES];
     struct profile_shape shape[PROFILE_SHAPES]; // since the start
     int shapes;
+    int64_t laps;                // since the start
     enum profile_class products; // what the next products belong to
 };
 
@@ -55,6 +56,9 @@ void profile_reset(struct profile *p);
 
 void profile_lap_at(struct profile *p, enum profile_class c, double flops);
 void profile_lap_gemm_at(struct profile *p, int N, int K, double flops);
+
+/* What a lap costs on this machine, in seconds; tried on a stopwatch of its own. */
+double profile_lap_cost_s(void);
 
 static inline void profile_lap(struct profile *p, enum profile_class c, double flops)
 {

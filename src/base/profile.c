@@ -45,6 +45,7 @@ static int64_t lap(struct profile *p, enum profile_class c, double flops)
     int64_t now = now_ns(), spent = now - p->last_ns;
 
     p->last_ns = now;
+    p->laps++;
     p->ns[c] += spent;
     p->flops[c] += flops;
     return spent;
@@ -53,6 +54,17 @@ static int64_t lap(struct profile *p, enum profile_class c, double flops)
 void profile_lap_at(struct profile *p, enum profile_class c, double flops)
 {
     (void)lap(p, c, flops);
+}
+
+double profile_lap_cost_s(void)
+{
+    enum { TRIES = 100000 };
+    struct profile watch = { 0 };
+    double start = clock_s();
+
+    for (int i = 0; i < TRIES; i++)
+        profile_lap_at(&watch, PROFILE_OTHER, 0.0);
+    return (clock_s() - start) / TRIES;
 }
 
 /* The entry of N and K; shapes beyond the table share its last one. */

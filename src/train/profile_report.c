@@ -1,13 +1,14 @@
 /*
  * train/profile_report.c: profile: true, output_dir/profile.json and a table at the end.
  *
- *     {"ranks": 2, "threads": 1, "backend": "native avx2", "gemm_rate": 8.2e+10,
+ *     {"ranks": 2, "threads": 1, "backend": "native avx2", "gemm_rate": 8.2e+10, "watching": 5e-6,
  *      "steps": [{"step": 1, "seconds": 5.1, "attention": [0.31, 2.4e+09], ...}, ...],
  *      "products": [{"N": 576, "K": 1536, "seconds": 1.9, "flops": 1.1e+11}, ...]}
  *
  * Seconds are the mean over the ranks, operations the sum over them; of a
  * step, [seconds, operations] by class of work, zeros left out. gemm_rate is
- * that of all ranks together. Products are rank 0's, over the whole run.
+ * that of all ranks together; watching is the share of the time that measuring
+ * itself took. Products are rank 0's, over the whole run.
  */
 #include <math.h>
 #include <stdio.h>
@@ -75,6 +76,19 @@ void profile_report_step(struct job *job)
     }
 }
 
+/* The share of the time that the laps of this rank took. */
+static double watching(const struct job *job)
+{
+    const struct job_profile *p = &job->profile;
+    double total_s = 0.0;
+
+    for (int c = 0; c < PROFILE_CLASSES; c++)
+        total_s += p->seconds[c]; // without the first step
+    return p->count < 2 ? 0.0
+                        : (double)p->watch.laps * profile_lap_cost_s() / total_s *
+                              (double)(p->count - 1) / (double)p->count;
+}
+
 /* The table, of the steps after the first. */
 static void print_table(const struct job *job)
 {
@@ -104,6 +118,7 @@ static void print_table(const struct job *job)
     }
     log_info("  %-20s %9.4f  %5.1f %%  %8.1f  %6.1f %%", "all", total_s / steps, 100.0,
              flops / total_s * 1e-9, 100.0 * flops / total_s / rate);
+    log_info("  %-20s %9s  %7.4f %%", "measuring it", "", 100.0 * watching(job));
 }
 
 static void add_products(const struct profile *watch, struct strbuf *text)
@@ -125,9 +140,11 @@ int profile_report_write(struct job *job, struct error *err)
     path = path_join(job->cfg->output_dir, "profile.json", err);
     gemm_describe(&job->nn, backend, sizeof(backend));
     strbuf_printf(&text,
-                  "{\"ranks\": %d, \"threads\": %d, \"backend\": \"%s\", \"gemm_rate\": %.6g,\n"
+                  "{\"ranks\": %d, \"threads\": %d, \"backend\": \"%s\", \"gemm_rate\": %.6g, "
+                  "\"watching\": %.3g,\n"
                   "\"steps\": [",
-                  job->dist->size, job->threads, backend, job->gemm_rate * job->dist->size);
+                  job->dist->size, job->threads, backend, job->gemm_rate * job->dist->size,
+                  watching(job));
     strbuf_puts(&text, strbuf_text(&job->profile.steps));
     strbuf_puts(&text, "],\n\"products\": [");
     add_products(&job->profile.watch, &text);

@@ -7,14 +7,17 @@ All train the same rows in the same order from a new adapter (r 8, every
 linear), global batch 8, dropout 0. LLaMA-Factory at its best on CPUs: the
 float32 folder, gradient checkpointing off; --lf-batch lists rows per
 micro-batch to try, the fastest counts. With --bf16 FOLDER also as its own
-examples are: a bf16 folder, gradient checkpointing on. --lowrank lists ranks x
-threads. Tokens are real ones, without padding, of the steps after the first
+examples are: a bf16 folder, gradient checkpointing on; and with bf16: true on
+that folder, checkpointing off. lowrank then reads that folder, too: the weights
+are the same numbers. --lowrank lists ranks x threads, with :bf16 for bf16: true,
+with :native for gemm_backend: native. Tokens are real ones, without padding, of the steps after the first
 (which pays for warming up on all sides); a rate is those tokens over the
 seconds from the end of step 1 to the end of the last step, as the logs show
 them while they are written. Ratios are taken within a round, against
-LLaMA-Factory's fastest there: machines change their pace. The first loss must
-be the same, so that the same work was timed. Peak memory is the resident set of a process; of several
-ranks it is not given. OPENBLAS_* are unset for all.
+LLaMA-Factory's fastest float32 setting and its examples' setting there: machines
+change their pace. The first loss must be the same, so that the same work was
+timed. Peak memory is the resident set of a process; of several ranks it is not
+given. OPENBLAS_* are unset for all.
 """
 
 import argparse
@@ -44,7 +47,7 @@ def parse():
     parser.add_argument("--cutoff-len", type=int, default=512)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lowrank", default="2x1", help="ranks x threads, a list as 2x1,1x2")
+    parser.add_argument("--lowrank", default="2x1", help="a list as 2x1,1x2,2x1:bf16,2x1:native")
     parser.add_argument("--threads", type=int, default=2, help="LLaMA-Factory's")
     parser.add_argument("--json", metavar="OUT", help="write every figure")
     parser.add_argument("--lf-batch", default="1,8", help="rows per micro-batch to try")
@@ -75,12 +78,11 @@ def launch(command, log, env):
     return usage.ru_maxrss * 1024
 
 
-def run_lf(args, work, batch, examples):
+def run_lf(args, work, batch, folder, **changes):
     yaml, steps = os.path.join(work, "lf.yaml"), os.path.join(work, "lf.jsonl")
-    settings = {**common(args, args.bf16 if examples else args.model), "use_cpu": True,
-                "disable_gradient_checkpointing": not examples,
+    settings = {**common(args, folder), "use_cpu": True, "disable_gradient_checkpointing": True,
                 "per_device_train_batch_size": batch, "gradient_accumulation_steps": 8 // batch,
-                "output_dir": os.path.join(work, "lf-out")}
+                "output_dir": os.path.join(work, "lf-out"), **changes}
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
     env = dict(os.environ, HF_DATASETS_CACHE=os.path.join(work, "datasets"))
@@ -92,15 +94,15 @@ def run_lf(args, work, batch, examples):
             "loss": timed[0]["loss"], "memory": memory}
 
 
-def run_lowrank(args, work, tokens, ranks, threads):
+def run_lowrank(args, work, tokens, ranks, threads, pairs):
     yaml, out = os.path.join(work, "lowrank.yaml"), os.path.join(work, "out")
-    settings = {**common(args, args.model), "global_batch_size": 8, "output_dir": out,
+    settings = {**common(args, args.bf16 or args.model), "global_batch_size": 8, "output_dir": out,
                 "per_device_train_batch_size": 1, "cache_dir": os.path.join(work, "cache"),
                 "threads_per_rank": threads}
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
     shutil.rmtree(out, ignore_errors=True)
-    process = h.start(0 if ranks == 1 else ranks, ["train", yaml, *args.pairs],
+    process = h.start(0 if ranks == 1 else ranks, ["train", yaml, *pairs, *args.pairs],
                       out=os.path.join(work, "lowrank.log"))
     moments, usage, pid = {}, None, 0
     while pid == 0:
@@ -115,19 +117,29 @@ def run_lowrank(args, work, tokens, ranks, threads):
             "loss": timed[0]["loss"], "memory": usage.ru_maxrss * 1024 if ranks == 1 else None}
 
 
+EXAMPLES = "LLaMA-Factory, as its examples"
+VARIANTS = {"": (1e-5, [], ""), "bf16": (5e-2, ["bf16=true"], ", bf16: true"),
+            "native": (1e-5, ["gemm_backend=native"], ", vector units alone")}
+
+
 def sides(args):
-    """(name, how to run it, its loss must be the reference's within this), the reference first."""
+    """(name, its loss must be the reference's within this, how to run it), the reference first."""
     found = []
     for batch in args.lf_batch.split(","):
         found.append((f"LLaMA-Factory, float32, micro-batch {batch}", 1e-5,
-                      lambda work, tokens, b=int(batch): run_lf(args, work, b, False)))
+                      lambda work, tokens, b=int(batch): run_lf(args, work, b, args.model)))
     if args.bf16:
-        found.append(("LLaMA-Factory, as its examples", 5e-2,
-                      lambda work, tokens: run_lf(args, work, 1, True)))
-    for pair in args.lowrank.split(","):
-        ranks, threads = (int(n) for n in pair.split("x"))
-        found.append((f"lowrank, {ranks} ranks x {threads} threads", 1e-5,
-                      lambda work, tokens, r=ranks, t=threads: run_lowrank(args, work, tokens, r, t)))
+        found.append((EXAMPLES, 5e-2, lambda work, tokens: run_lf(
+            args, work, 1, args.bf16, disable_gradient_checkpointing=False)))
+        found.append(("LLaMA-Factory, bf16: true", 5e-2,
+                      lambda work, tokens: run_lf(args, work, 1, args.bf16, bf16=True)))
+    for entry in args.lowrank.split(","):
+        size, _, variant = entry.partition(":")
+        ranks, threads = (int(n) for n in size.split("x"))
+        limit, pairs, words = VARIANTS[variant]
+        found.append((f"lowrank, {ranks} rank{'s' if ranks > 1 else ''} x {threads}{words}", limit,
+                      lambda work, tokens, r=ranks, t=threads, p=pairs:
+                      run_lowrank(args, work, tokens, r, t, p)))
     return found
 
 
@@ -160,11 +172,13 @@ def main():
     best = [max(round_) for round_ in zip(*(v for k, v in rates.items() if "float32" in k))]
     for name, v in rates.items():
         print(f"{name:<42} {spread(v, '7.1f')} tokens/s; {spread(over(v, best), '.2f')} of "
-              "LLaMA-Factory's best; min, median, max")
+              "LLaMA-Factory's best in float32" +
+              (f"; {spread(over(v, rates[EXAMPLES]), '.2f')} of its examples" if args.bf16 else "") +
+              "; min, median, max")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump({"rounds": args.rounds, "steps": args.steps, "tokens": tokens,
-                       "best": best, "runs": runs}, f, indent=1)
+                       "best": best, "examples": rates.get(EXAMPLES), "runs": runs}, f, indent=1)
     return checks.finish()
 
 

@@ -44,6 +44,8 @@ def main():
         counted = [step["frozen products"][1] for step in steps]
         checks.check(f"on {ranks} ranks: operations of the frozen products are counted",
                      all(n > 1e6 for n in counted), str(counted))
+        checks.check(f"on {ranks} ranks: what measuring costs is given", 0 < profile["watching"] < 1,
+                     str(profile["watching"]))
         checks.check(f"on {ranks} ranks: the table is printed", "frozen products" in result.text)
     return checks.finish()
 
