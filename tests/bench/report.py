@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Measures lowrank on this machine and writes docs/performance.md.
+"""Measures lowrank on this machine and writes docs/performance.md, with what it measured beside it.
 
     $ORACLE_PYTHON tests/bench/report.py --model FOLDER [--bf16 FOLDER] [--rounds 3] [--steps 8] ...
+    python3 tests/bench/report.py --write           (anew from docs/performance.json)
 
-Runs tests/bench/peer.py (its options are passed on), then a profiled run on 2
-ranks, then tests/bench/pass at several lengths. `make bench MODEL=FOLDER`
-builds all that is needed and calls this. Every table says on which machine,
-with which versions and when it was made; figures of other machines differ.
+Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks,
+and the other programs of tests/bench. `make bench MODEL=FOLDER` builds all that
+is needed and calls this. The document says on which machine, with which
+versions and when it was made; figures of other machines differ.
 """
 
+import argparse
 import datetime
 import json
 import os
@@ -21,65 +23,118 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "cli"))
 sys.path.insert(0, HERE)
 
+import chart  # noqa: E402
 import harness as h  # noqa: E402
 import peer  # noqa: E402
 
-DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
+DOCS = os.path.join(ROOT, "docs")
 LENGTHS = ((16, 64), (8, 256), (2, 1024), (1, 2048))
+
+
+# --- measuring --------------------------------------------------------------
+
+def program(name):
+    return os.path.join(os.path.dirname(h.PROGRAM), "tests/bench", name)
+
+
+def output(command):
+    print("+ " + " ".join(os.path.relpath(c) if os.path.isabs(c) else c for c in command), flush=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+    return done.stdout
+
+
+def script(name, *options):
+    """The tables that a script prints."""
+    text = output([sys.executable, os.path.join(ROOT, "tests", name), *options])
+    return re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
 
 
 def versions():
     from importlib.metadata import version
-    names = ("llamafactory", "torch", "transformers", "peft")
+    names = ("llamafactory", "torch", "transformers", "peft", "tokenizers")
     return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def machine():
     info = h.run(0, ["info"]).text
-    picked = [line for line in info.splitlines()
-              if re.match(r"cpu|compiler|libraries|backend .*auto", line)]
-    return "\n".join(f"    {line}" for line in picked)
+    return [line for line in info.splitlines() if re.match(r"cpu|compiler|libraries|backend", line)]
 
 
-def compare(work):
-    out = os.path.join(work, "peer.json")
-    subprocess.run([sys.executable, os.path.join(HERE, "peer.py"), *sys.argv[1:], "--json", out],
-                   check=True)
-    return h.read_json(out)
-
-
-def profile(args, work):
+def profile(args, work, *pairs):
     out, yaml = os.path.join(work, "profile"), os.path.join(work, "profile.yaml")
     with open(yaml, "w", encoding="utf-8") as f:
-        f.write(h.yaml_text({**peer.common(args, args.model), "global_batch_size": 8, "profile": True,
-                             "per_device_train_batch_size": 1, "output_dir": out,
+        f.write(h.yaml_text({**peer.common(args, args.bf16 or args.model), "global_batch_size": 8,
+                             "profile": True, "per_device_train_batch_size": 1, "output_dir": out,
                              "threads_per_rank": 1}))
-    done = h.run(2, ["train", yaml], timeout=3600)
+    print("+ a profiled run " + " ".join(pairs), flush=True)
+    done = h.run(2, ["train", yaml, *pairs], timeout=3600)
     if done.code != 0:
         sys.exit(done.tail())
     return h.read_json(os.path.join(out, "profile.json"))
 
 
-def passes(args):
-    program, rows = os.path.join(os.path.dirname(h.PROGRAM), "tests/bench/pass"), []
+def passes(args, backend):
+    rows = []
     for leaves, tokens in LENGTHS:
-        text = subprocess.run([program, args.model, str(leaves), str(tokens), "1"], check=True,
-                              capture_output=True, text=True).stdout
-        rates = [(float(t), float(share)) for t, share in
-                 re.findall(r"([\d.]+) tokens/s.*?([\d.]+) %", text)]
-        rows.append((leaves, tokens, *max(rates)))
+        text = output([program("pass"), args.bf16 or args.model, str(leaves), str(tokens), "1", backend])
+        rows.append([leaves, tokens, *max((float(t), float(share)) for t, share in
+                                          re.findall(r"([\d.]+) tokens/s.*?([\d.]+) %", text))])
     return rows
 
 
-def peer_table(result):
-    lines = ["| program | tokens/s: min | median | max | of LLaMA-Factory's best: min | median | max | peak memory |",
-             "|---|---:|---:|---:|---:|---:|---:|---:|"]
+def attention(*options):
+    return re.findall(r"(\d+) tokens, width (\d+): ([\d.]+) GFLOP/s of ([\d.]+)",
+                      output([program("attention"), *options]))
+
+
+def compare(work, passed):
+    out = os.path.join(work, "peer.json")
+    subprocess.run([sys.executable, os.path.join(HERE, "peer.py"), *passed, "--json", out], check=True)
+    return h.read_json(out)
+
+
+def measure(args, passed, work):
+    model, watched = args.bf16 or args.model, os.path.join(work, "profile", "profile.json")
+    data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
+    found = {"date": str(datetime.date.today()), "cores": len(os.sched_getaffinity(0)),
+             "version": h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
+             "peers": versions(), "machine": machine(), "threads": args.threads,
+             "peer": compare(work, passed),
+             "native": profile(args, work, "gemm_backend=native"), "profile": profile(args, work)}
+    found["saving"] = script("bench/saving.py", "--profile", watched, "--folder", work)
+    found["start"] = script("bench/start.py", "--model", model)
+    found["preprocess"] = script("bench/preprocess.py", "--model", model, "--dataset", args.dataset, *data)
+    found["tokenizer"] = output([sys.executable, os.path.join(ROOT, "tests/oracle/tokenizer_compare.py"),
+                                 "--program", program("tokenizer_encode"), "--speed"])
+    found["attention"] = {name: attention(*options) for name, options in
+                          (("auto", []), ("bf16", ["auto", "bf16"]), ("native", ["native"]))}
+    found["passes"] = {b: passes(args, b) for b in ("auto", "native")}
+    return found
+
+
+# --- writing ----------------------------------------------------------------
+
+def numbers(text):
+    return [float(n) for n in text.split()]
+
+
+def peer_rows(result):
     for name, runs in result["runs"].items():
         rates = [r["rate"] for r in runs]
         memory = [r["memory"] for r in runs if r["memory"]]
-        peak = f"{max(memory) / 2**20:.0f} MiB" if memory else ""
-        rate, ratio = peer.spread(rates, ".1f"), peer.spread(peer.over(rates, result["best"]), ".2f")
-        lines.append(f"| {name} | {' | '.join((rate + ' ' + ratio).split())} | {peak} |")
+        yield name, rates, max(memory) / 2**20 if memory else None
+
+
+def peer_table(result):
+    lines = ["| program | tokens/s: min | median | max | of its best in float32: min | median | max "
+             "| of its examples: min | median | max | peak memory |", "|---|" + "---:|" * 10]
+    for name, rates, memory in peer_rows(result):
+        cells = peer.spread(rates, ".1f").split() + peer.spread(peer.over(rates, result["best"]), ".2f").split()
+        cells += peer.spread(peer.over(rates, result["examples"]), ".2f").split() \
+            if result["examples"] else [""] * 3
+        lines.append(f"| {name} | {' | '.join(cells)} | {f'{memory:.0f} MiB' if memory else ''} |")
     return "\n".join(lines)
 
 
@@ -108,16 +163,43 @@ def product_table(data):
     return "\n".join(lines)
 
 
-def pass_table(rows):
-    lines = ["| leaves | tokens of each | tokens/s | of the matrix rate |", "|---:|---:|---:|---:|"]
-    lines += [f"| {a} | {b} | {t:.1f} | {share:.0f} % |" for a, b, t, share in rows]
+def pass_table(by_backend):
+    lines = ["| leaves | tokens of each | auto: tokens/s | of its matrix rate | native: tokens/s | of its "
+             "matrix rate |", "|---:|---:|---:|---:|---:|---:|"]
+    for ours, native in zip(by_backend["auto"], by_backend["native"]):
+        lines.append(f"| {ours[0]} | {ours[1]} | {ours[2]:.1f} | {ours[3]:.0f} % | {native[2]:.1f} "
+                     f"| {native[3]:.0f} % |")
     return "\n".join(lines)
+
+
+def attention_table(found):
+    lines = ["| tokens | head width | auto: GFLOP/s | share | with bf16: GFLOP/s | share | native: GFLOP/s | share |",
+             "|---:|---:|" + "---:|" * 6]
+    for rows in zip(*(found[k] for k in ("auto", "bf16", "native"))):
+        cells = [f"{float(g):.0f} | {100 * float(g) / float(rate):.0f} %" for _, _, g, rate in rows]
+        lines.append(f"| {rows[0][0]} | {rows[0][1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tokenizer_table(text):
+    lines = ["| tokenizer | lowrank, MB/s | tokenizers, MB/s | times |", "|---|---:|---:|---:|"]
+    for name, ours, theirs, times in re.findall(r"^(\S+) +ours ([\d.]+) MB/s, library ([\d.]+) MB/s: ([\d.]+)x",
+                                                text, re.MULTILINE):
+        lines.append(f"| {name} | {ours} | {theirs} | {times} |")
+    return "\n".join(lines)
+
+
+def whole_share(data):
+    """Operations of all steps over their seconds, of the matrix rate."""
+    steps = data["steps"][1:]
+    flops = sum(v[1] for s in steps for v in s.values() if isinstance(v, list))
+    return flops / sum(s["seconds"] for s in steps)
 
 
 TEXT = """# Performance
 
 Written by `make bench`, which measures what stands here on the machine it runs on; do not edit. How each
-figure is taken: the first lines of `tests/bench/peer.py`, `pass.c` and `report.py`.
+figure is taken: the first lines of the files in `tests/bench`. What was measured: `docs/performance.json`.
 
 Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
 
@@ -126,19 +208,28 @@ Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
 ## Tokens per second against LLaMA-Factory
 
 SmolLM2-135M or the model given, LoRA rank 8 on every linear module, global batch 8, {tokens} real tokens a
-run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads; its best is the
-fastest of its float32 settings in the same round.
+run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads. Ratios are taken
+within a round: to the fastest of its float32 settings (float32 folder, gradient checkpointing off), and to what
+its examples say (bfloat16 folder, checkpointing on). lowrank computes in float32 but for `bf16: true`.
+
+![tokens per second](performance.svg)
 
 {peer}
 
 ## Where the time of a step goes
 
 `profile: true` on 2 ranks of one thread, steps after the first; seconds are the mean over the ranks, the
-matrix rate is that of products of 512 x 512 x 512, measured by both ranks before the first step, {rate:.1f}
-GFLOP/s together. The adapter's products ride on the frozen ones and are counted there, but for its own
-gradients. "of the matrix rate" counts the operations that the mathematics needs.
+matrix rate is that of products of 512 x 512 x 512 with weights of the model's type, measured by both ranks before
+the first step, {rate:.1f} GFLOP/s together. The adapter's products ride on the frozen ones and are counted there,
+but for its own gradients. Operations are those that the mathematics needs. Measuring itself took
+{watching:.4f} % of the time.
 
 {profile}
+
+A whole step runs at {whole:.0f} GFLOP/s. On vector units alone (`gemm_backend: native`) the matrix rate is
+{native_rate:.1f} GFLOP/s and a step runs at {native_whole:.0f}, {native_share:.0f} % of it:
+
+{native}
 
 The large products by shape, C [M,N] over K, tokens in M:
 
@@ -149,25 +240,75 @@ The large products by shape, C [M,N] over K, tokens in M:
 `tests/bench/pass` on one thread, half of each leaf labelled, the best of three passes.
 
 {passes}
+
+## Attention, by length
+
+`tests/bench/attention` on one thread, forward and backward together; the share is of float32 products on vector
+units, measured beside each case.
+
+{attention}
+
+## Start
+
+`tests/bench/start.py`: seconds from the program's start to its first step, with the sample store there.
+
+{start}
+
+## Reading data
+
+`tests/bench/preprocess.py`: data files to tokens, 2 processes each.
+
+{preprocess}
+
+The tokenizer on one thread, `tests/oracle/tokenizer_compare.py --speed`, ids equal:
+
+{tokenizer}
+
+## Saving after every step
+
+`tests/bench/saving.py`: a rolling state, adapter and optimizer, written whole and hashed; the step is the one of
+the first profile above.
+
+{saving}
 """
 
 
+def write(found):
+    peers, data, native = found["peer"], found["profile"], found["native"]
+    rows = [(name, numbers(peer.spread(rates, ".1f"))) for name, rates, _ in peer_rows(peers)]
+    text = TEXT.format(
+        **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
+        machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
+        rounds=peers["rounds"], peer=peer_table(peers), rate=data["gemm_rate"] * 1e-9,
+        watching=100 * data["watching"], profile=profile_table(data), whole=whole_share(data) * 1e-9,
+        native=profile_table(native), native_rate=native["gemm_rate"] * 1e-9,
+        native_whole=whole_share(native) * 1e-9,
+        native_share=100 * whole_share(native) / native["gemm_rate"], products=product_table(data),
+        passes=pass_table(found["passes"]), attention=attention_table(found["attention"]),
+        start="\n".join(found["start"]), preprocess="\n".join(found["preprocess"]),
+        tokenizer=tokenizer_table(found["tokenizer"]), saving="\n".join(found["saving"]))
+    for name, content in (("performance.md", text), ("performance.svg", chart.bars(
+            "SmolLM2-135M, LoRA rank 8: tokens a second", "tokens/s", rows, "lowrank"))):
+        with open(os.path.join(DOCS, name), "w", encoding="utf-8") as f:
+            f.write(content)
+        print(f"written: docs/{name}")
+
+
 def main():
-    args = peer.parse()
-    h.require_program()
-    for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
-        del os.environ[name]
-    checks = h.Checks("report")
-    result, data = compare(checks.work), profile(args, checks.work)
-    text = TEXT.format(date=datetime.date.today(), cores=len(os.sched_getaffinity(0)),
-                       version=h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
-                       peers=versions(), machine=machine(), tokens=result["tokens"],
-                       rounds=result["rounds"], threads=args.threads, peer=peer_table(result),
-                       rate=data["gemm_rate"] * 1e-9, profile=profile_table(data),
-                       products=product_table(data), passes=pass_table(passes(args)))
-    with open(DOCUMENT, "w", encoding="utf-8") as f:
-        f.write(text)
-    print(f"written: {DOCUMENT}")
+    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                  add_help=False)
+    own.add_argument("--write", action="store_true")
+    mine, passed = own.parse_known_args()
+    measured = os.path.join(DOCS, "performance.json")
+    if not mine.write:
+        h.require_program()
+        for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
+            del os.environ[name]
+        sys.argv[1:] = passed
+        found = measure(peer.parse(), passed, h.Checks("report").work)
+        with open(measured, "w", encoding="utf-8") as f:
+            json.dump(found, f, indent=1)
+    write(h.read_json(measured))
     return 0
 
 
