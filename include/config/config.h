@@ -151,6 +151,8 @@ struct config {
     int64_t token_budget;      // tokens computed together; 0: null, automatic
     int state_steps;           // steps between two rolling resume states
     int profile;               // write profile.json
+    int ranks;                 // `check` plans for so many; 0: null, those that run
+    int ranks_per_node;        // of those; 0: null, as those that run
 
     /* not keys */
     struct config_list notes;    // what the user should know, a line each

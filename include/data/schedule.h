@@ -73,17 +73,29 @@ struct schedule_item {
     size_t index;
 };
 
+struct schedule_share {
+    double load;
+    int rank;
+};
+
 /*
  * Deals count items to size ranks: the dearest first, each to the rank that
  * has the least so far (the lowest of equals). owner[i] is item i's rank; the
- * largest share is at most 4/3 of the best possible one (Graham 1969). Sums
- * are exact, so a step's rows need not lie side by side.
+ * largest share is at most 4/3 of the best possible one (Graham 1969) and never
+ * below schedule_least_share(). Sums are exact, so a step's rows need not lie
+ * side by side. O(count log(count + size)).
  *
- *   owner [count] out; items [count], load [size]: scratch; cost[i] >= 0
+ *   owner [count] out; items [count], shares [size]: scratch; cost[i] >= 0
  *
  * Returns the largest share. Allocates nothing.
  */
 double schedule_deal(int *owner, int size, const double *cost, size_t count,
-                     struct schedule_item *items, double *load);
+                     struct schedule_item *items, struct schedule_share *shares);
+
+/*
+ * What the largest share is at least, however the items are dealt: the mean of
+ * the ranks, or the dearest item where that is more, since an item is not cut.
+ */
+double schedule_least_share(int size, const double *cost, size_t count);
 
 #endif

@@ -23,8 +23,9 @@ int train_run(struct dist *dist, const struct config *cfg, struct error *err);
 
 /*
  * Reads and validates everything that training would read, writes nothing,
- * and prints the plan to standard output: rows, steps, tokens if the sample
- * store is there, memory per rank and per node, traffic per step. 0 or -1.
+ * and prints the plan to standard output: rows, steps, tokens, balance,
+ * memory per rank and per node, traffic per step; for cfg->ranks ranks, each
+ * like those that run, or for those that run. 0 or -1.
  */
 int train_check(struct dist *dist, const struct config *cfg, struct error *err);
 

@@ -3,7 +3,8 @@
  */
 #include "keys_internal.h"
 
-#define GROUP KEYS_OURS
+#define GROUP     KEYS_OURS
+#define RANKS_MAX 1048576
 
 static const struct config_key rows[] = {
     WORKS(global_batch_size, INT, "null",
@@ -29,6 +30,11 @@ static const struct config_key rows[] = {
           LIMITS(1, HUGE_COUNT)),
     WORKS(profile, BOOL, "false",
           "write profile.json, where the time of each step goes, and print it as a table"),
+    WORKS(ranks, INT, "null",
+          "ranks that `lowrank check` plans for; null takes those that run; refused by `train`",
+          LIMITS(1, RANKS_MAX)),
+    WORKS(ranks_per_node, INT, "null", "of those, on one node; null takes as many as run on one",
+          LIMITS(1, RANKS_MAX)),
 };
 
 KEY_TABLE(keys_ours, rows);

@@ -153,24 +153,56 @@ static int compare_items(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
+static int lighter(const struct schedule_share *a, const struct schedule_share *b)
+{
+    return a->load != b->load ? a->load < b->load : a->rank < b->rank;
+}
+
+/* shares is a heap, the lightest at the top, but for the top itself: puts it in its place. */
+static void sift_down(struct schedule_share *shares, int size)
+{
+    const struct schedule_share top = shares[0];
+    int at = 0;
+
+    for (;;) {
+        int child = 2 * at + 1;
+
+        if (child + 1 < size && lighter(&shares[child + 1], &shares[child]))
+            child++;
+        if (child >= size || !lighter(&shares[child], &top))
+            break;
+        shares[at] = shares[child];
+        at = child;
+    }
+    shares[at] = top;
+}
+
 double schedule_deal(int *owner, int size, const double *cost, size_t count,
-                     struct schedule_item *items, double *load)
+                     struct schedule_item *items, struct schedule_share *shares)
 {
     double largest = 0.0;
 
     for (size_t i = 0; i < count; i++)
         items[i] = (struct schedule_item){ cost[i], i };
-    for (int r = 0; r < size; r++)
-        load[r] = 0.0;
+    for (int r = 0; r < size; r++) // equal loads in the order of the ranks are a heap
+        shares[r] = (struct schedule_share){ 0.0, r };
     qsort(items, count, sizeof(*items), compare_items);
     for (size_t i = 0; i < count; i++) {
-        int least = 0;
-
-        for (int r = 1; r < size; r++)
-            least = load[r] < load[least] ? r : least;
-        owner[items[i].index] = least;
-        load[least] += items[i].cost;
-        largest = load[least] > largest ? load[least] : largest;
+        owner[items[i].index] = shares[0].rank;
+        shares[0].load += items[i].cost;
+        largest = fmax(largest, shares[0].load);
+        sift_down(shares, size);
     }
     return largest;
+}
+
+double schedule_least_share(int size, const double *cost, size_t count)
+{
+    double sum = 0.0, dearest = 0.0;
+
+    for (size_t i = 0; i < count; i++) {
+        sum += cost[i];
+        dearest = fmax(dearest, cost[i]);
+    }
+    return fmax(sum / size, dearest);
 }

@@ -308,7 +308,7 @@ static void place(struct job *job)
     job->exp_avg_sq = arena_take(&job->arena, P, sizeof(float));
     job->grad = arena_take(&job->arena, P, sizeof(float));
     job->sum = arena_take(&job->arena, P + METER_COUNT, sizeof(int64_t));
-    deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max, job->dist->size);
+    deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max, job->plan.ranks);
     job->row_bound = arena_take(&job->arena, (size_t)job->dist->size + 1, sizeof(size_t));
     batch_place(job->batch, &job->arena, shape->N, shape->n_leaves, shape->N, shape->N);
     model_work_place(&job->work, &job->arena, &job->model, &job->nn, shape);

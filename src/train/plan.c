@@ -51,13 +51,13 @@ void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks)
     deal->owner = arena_take(arena, rows, sizeof(*deal->owner));
     deal->cost = arena_take(arena, rows, sizeof(*deal->cost));
     deal->items = arena_take(arena, rows, sizeof(*deal->items));
-    deal->load = arena_take(arena, (size_t)ranks, sizeof(*deal->load));
+    deal->shares = arena_take(arena, (size_t)ranks, sizeof(*deal->shares));
 }
 
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count)
 {
-    double sum = 0.0;
+    const int ranks = job->plan.ranks;
 
     *size = (struct step_size){ 0 };
     for (size_t i = 0; i < count; i++) {
@@ -65,14 +65,13 @@ void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
 
         deal->cost[i] = model_flops(&job->model, job->train->length[rows[i]],
                                     job->train->labelled[rows[i]], sq, 1);
-        sum += deal->cost[i];
+        size->cost += deal->cost[i];
         size->tokens += job->train->length[rows[i]];
         size->labelled += job->train->labelled[rows[i]];
         size->squares += sq;
     }
-    size->imbalance =
-        schedule_deal(deal->owner, job->dist->size, deal->cost, count, deal->items, deal->load) *
-        job->dist->size / sum;
+    size->largest = schedule_deal(deal->owner, ranks, deal->cost, count, deal->items, deal->shares);
+    size->least = schedule_least_share(ranks, deal->cost, count);
 }
 
 static void grow(int *max, int value)
@@ -100,8 +99,20 @@ static void walk_row(struct plan *plan, struct walk *walk, const struct sample_s
     grow(&plan->shape.longest, T);
 }
 
-/* One step: its work, and the passes of each rank. */
-static void walk_step(struct job *job, struct deal *deal, const int64_t *rows, size_t count)
+static void balance_add(struct balance *balance, const struct step_size *size, int ranks)
+{
+    double mean = size->cost / ranks;
+
+    balance->cost += mean;
+    balance->largest += size->largest;
+    balance->least += size->least;
+    balance->worst = fmax(balance->worst, size->largest / mean);
+    balance->worst_at_least = fmax(balance->worst_at_least, size->least / mean);
+}
+
+/* One step: its work, and the passes of each rank. walks: one for each. */
+static void walk_step(struct job *job, struct deal *deal, struct walk *walks, const int64_t *rows,
+                      size_t count)
 {
     struct plan *plan = &job->plan;
     struct step_size size;
@@ -111,14 +122,17 @@ static void walk_step(struct job *job, struct deal *deal, const int64_t *rows, s
     plan->tokens += size.tokens;
     plan->labelled += size.labelled;
     plan->flops += model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
-    plan->imbalance += size.imbalance;
-    for (int r = 0; r < job->dist->size; r++) {
-        struct walk walk = { 0 };
+    balance_add(&plan->balance, &size, plan->ranks);
+    memset(walks, 0, (size_t)plan->ranks * sizeof(*walks));
+    for (size_t i = 0; i < count; i++)
+        walk_row(plan, &walks[deal->owner[i]], job->train, (size_t)rows[i]);
+}
 
-        for (size_t i = 0; i < count; i++)
-            if (deal->owner[i] == r)
-                walk_row(plan, &walk, job->train, (size_t)rows[i]);
-    }
+static void walk_place(struct deal *deal, struct walk **walks, struct arena *arena, size_t rows,
+                       int ranks)
+{
+    deal_place(deal, arena, rows, ranks);
+    *walks = arena_take(arena, (size_t)ranks, sizeof(**walks));
 }
 
 static int walk_schedule(struct job *job, struct error *err)
@@ -126,17 +140,18 @@ static int walk_schedule(struct job *job, struct error *err)
     size_t batch = (size_t)job->plan.global_batch;
     size_t most = batch < job->train->count ? batch : job->train->count;
     struct arena arena = { 0 };
+    struct walk *walks;
     struct deal deal;
     const int64_t *rows;
     size_t count;
 
-    deal_place(&deal, &arena, most, job->dist->size);
+    walk_place(&deal, &walks, &arena, most, job->plan.ranks);
     if (arena_open(&arena, arena.peak, err) < 0)
         return -1;
-    deal_place(&deal, &arena, most, job->dist->size);
+    walk_place(&deal, &walks, &arena, most, job->plan.ranks);
     for (int64_t s = 0; s < job->schedule.total_steps; s++) {
         schedule_step(&job->schedule, s, &rows, &count, NULL);
-        walk_step(job, &deal, rows, count);
+        walk_step(job, &deal, walks, rows, count);
     }
     arena_close(&arena);
     return 0;
@@ -144,10 +159,11 @@ static int walk_schedule(struct job *job, struct error *err)
 
 static int walk_evaluation(struct job *job, const struct sample_set *set, struct error *err)
 {
-    size_t *bound = mem_alloc((size_t)job->dist->size + 1, sizeof(*bound), err);
-    int rc = bound ? evaluate_cut(bound, set, job->dist->size, err) : -1;
+    const int ranks = job->plan.ranks;
+    size_t *bound = mem_alloc((size_t)ranks + 1, sizeof(*bound), err);
+    int rc = bound ? evaluate_cut(bound, set, ranks, err) : -1;
 
-    for (int r = 0; rc == 0 && r < job->dist->size; r++) {
+    for (int r = 0; rc == 0 && r < ranks; r++) {
         struct walk walk = { 0 };
 
         for (size_t row = bound[r]; row < bound[r + 1]; row++)
@@ -199,7 +215,7 @@ static size_t work_budget(const struct job *job)
     if (job->cfg->memory_budget > 0)
         return (size_t)job->cfg->memory_budget;
     available = available > weights ? available - weights : 0;
-    return (size_t)(0.8 * (double)available / job->dist->node_size);
+    return (size_t)(0.8 * (double)available / job->plan.ranks_per_node);
 }
 
 /* As many layers keep their activations as the budget allows. */
@@ -235,18 +251,21 @@ static int plan_local(struct job *job, struct error *err)
     return 0;
 }
 
-int plan_make(struct job *job, int64_t global_batch, struct error *err)
+int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_batch,
+              struct error *err)
 {
     const struct config *cfg = job->cfg;
     struct plan *plan = &job->plan;
     size_t P = job->adapter.param_count;
 
-    *plan = (struct plan){ .leaves_max = 1 };
-    plan->global_batch = global_batch > 0 ? global_batch
-                         : cfg->global_batch_size > 0
-                             ? cfg->global_batch_size
-                             : (int64_t)cfg->per_device_train_batch_size * job->dist->size *
-                                   cfg->gradient_accumulation_steps;
+    *plan = (struct plan){ .ranks = ranks,
+                           .ranks_per_node = ranks_per_node < ranks ? ranks_per_node : ranks,
+                           .leaves_max = 1 };
+    plan->global_batch =
+        global_batch > 0 ? global_batch
+        : cfg->global_batch_size > 0
+            ? cfg->global_batch_size
+            : (int64_t)cfg->per_device_train_batch_size * ranks * cfg->gradient_accumulation_steps;
     plan->token_budget = cfg->token_budget > 0 ? (int)cfg->token_budget : TOKEN_BUDGET;
     if (dist_agree(job->dist, plan_local(job, err), err) < 0)
         return -1;
@@ -263,21 +282,38 @@ static double mib(size_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+static double above(double share)
+{
+    return 100.0 * (share - 1.0);
+}
+
+static void print_training(const struct job *job)
+{
+    const struct plan *plan = &job->plan;
+    const struct balance *b = &plan->balance;
+
+    (void)printf("steps            %lld (%lld an epoch), global batch %lld\n"
+                 "warmup           %lld steps\n"
+                 "tokens           %.0f, of them labelled %.0f\n"
+                 "operations       %.3g\n",
+                 (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
+                 (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
+                 plan->labelled, plan->flops);
+    (void)printf("imbalance        the slowest rank %.1f %% above the mean, %.1f %% in the worst "
+                 "step; single rows alone make it %.1f %% and %.1f %%\n",
+                 above(b->largest / b->cost), above(b->worst), above(b->least / b->cost),
+                 above(b->worst_at_least));
+}
+
 void plan_print(const struct job *job)
 {
     const struct plan *plan = &job->plan;
-    int size = job->dist->size, per_node = job->dist->node_size;
+    int nodes = (plan->ranks + plan->ranks_per_node - 1) / plan->ranks_per_node;
     size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
 
+    (void)printf("ranks            %d on %d node%s\n", plan->ranks, nodes, nodes > 1 ? "s" : "");
     if (job->train)
-        (void)printf("steps            %lld (%lld an epoch), global batch %lld\n"
-                     "warmup           %lld steps\n"
-                     "tokens           %.0f, of them labelled %.0f\n"
-                     "operations       %.3g, the slowest rank %.1f %% above the mean\n",
-                     (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
-                     (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
-                     plan->labelled, plan->flops,
-                     100.0 * (plan->imbalance / (double)job->schedule.total_steps - 1.0));
+        print_training(job);
     (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
                  plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");
     (void)printf("activations      kept for %d of %d layers, computed again for the others\n",
@@ -287,7 +323,8 @@ void plan_print(const struct job *job)
                  mib(rank_bytes + plan->weight_bytes), mib(plan->work_bytes),
                  mib(plan->state_bytes), mib(plan->base_bytes), mib(plan->weight_bytes));
     (void)printf("memory per node  %.0f MiB\n",
-                 mib(rank_bytes * (size_t)per_node + plan->weight_bytes));
+                 mib(rank_bytes * (size_t)plan->ranks_per_node + plan->weight_bytes));
     (void)printf("traffic per step %.1f MiB sent by each rank\n",
-                 2.0 * (size - 1) / size * mib(job->adapter.param_count * sizeof(int64_t)));
+                 2.0 * (plan->ranks - 1) / plan->ranks *
+                     mib(job->adapter.param_count * sizeof(int64_t)));
 }

@@ -269,7 +269,8 @@ static int prepare_steps(struct job *job, struct ckpt_resume *resume, struct err
 {
     if (job->train && resume_find(job, resume, err) < 0)
         return -1;
-    if (plan_make(job, resume->found == CKPT_FOUND ? resume->state.global_batch : 0, err) < 0 ||
+    if (plan_make(job, job->dist->size, job->dist->node_size,
+                  resume->found == CKPT_FOUND ? resume->state.global_batch : 0, err) < 0 ||
         job_reserve(job, err) < 0)
         return -1;
     job->meters.evaluated = -1;
@@ -302,8 +303,14 @@ static int run_job(struct job *job, struct error *err)
 int train_run(struct dist *dist, const struct config *cfg, struct error *err)
 {
     struct job job;
-    int rc = dist_agree(dist, signal_install(err), err);
+    int rc;
 
+    if (cfg->ranks > 0)
+        return error_set(err,
+                         "'ranks' is what 'lowrank check' plans for; the launcher says how "
+                         "many ranks train, as in mpirun -n %d",
+                         cfg->ranks);
+    rc = dist_agree(dist, signal_install(err), err);
     if (rc == 0)
         rc = job_open(&job, dist, cfg, 0, err);
     else
@@ -322,7 +329,8 @@ int train_check(struct dist *dist, const struct config *cfg, struct error *err)
     int rc = job_open(&job, dist, cfg, 1, err);
 
     if (rc == 0) {
-        rc = plan_make(&job, 0, err);
+        rc = plan_make(&job, cfg->ranks > 0 ? cfg->ranks : dist->size,
+                       cfg->ranks_per_node > 0 ? cfg->ranks_per_node : dist->node_size, 0, err);
         if (rc == 0 && dist->rank == 0)
             plan_print(&job);
     }

@@ -22,8 +22,16 @@
 #include "report/trainer_log.h"
 #include "train/train.h"
 
+/* What dealing whole rows comes to; a share above 1 is time that the mean rank waits. */
+struct balance {
+    double cost;                  // sum over the steps of the mean rank's operations
+    double largest, least;        // the same of the dearest rank, and of what no dealing gets below
+    double worst, worst_at_least; // their largest ratio to the mean in one step
+};
+
 /* Sizes that follow from the data and the schedule; the same on all ranks. */
 struct plan {
+    int ranks, ranks_per_node; // those that run, or those that `check` plans for
     int64_t global_batch;
     int64_t warmup_steps;
     int token_budget; // tokens of a pass; a longer row is a pass by itself
@@ -32,7 +40,7 @@ struct plan {
     int leaves_max;          // rows of the largest step: bounds the exact sums
     double tokens, labelled; // of the whole run
     double flops;            // of the whole run
-    double imbalance;        // sum over the steps of largest share over mean
+    struct balance balance;
     size_t work_bytes, state_bytes, weight_bytes, base_bytes;
 };
 
@@ -49,9 +57,10 @@ enum meter {
 
 /* Who computes which row of a step, and room to find out. */
 struct deal {
-    int *owner;                  // [rows] rank
-    double *cost, *load;         // [rows], [ranks]
-    struct schedule_item *items; // [rows]
+    int *owner;                    // [rows] rank
+    double *cost;                  // [rows]
+    struct schedule_item *items;   // [rows]
+    struct schedule_share *shares; // [ranks]
 };
 
 /* What goes on exactly through an interruption, besides adapter and moments. */
@@ -123,19 +132,21 @@ void job_close(struct job *job);
 
 /* --- plan.c --- */
 
-/* global_batch: 0 takes the configuration's. */
-int plan_make(struct job *job, int64_t global_batch, struct error *err);
+/* For ranks, ranks_per_node of them on a node. global_batch: 0 takes the configuration's. */
+int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_batch,
+              struct error *err);
 void plan_print(const struct job *job);
 
 /* What the rows of a step come to. */
 struct step_size {
     double tokens, labelled, squares;
-    double imbalance; // largest share over the mean
+    double cost;           // operations of all rows
+    double largest, least; // of the dearest rank; what no dealing gets below
 };
 
 void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks);
 
-/* Deals a step's rows to the ranks by cost. Local; the same on all ranks. */
+/* Deals a step's rows to the plan's ranks by cost. Local; the same on all ranks. */
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count);
 

@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$(dirname "$0")" || exit 1
 export KILLS="${KILLS:-4}"
 drivers=("$@")
-[ $# -gt 0 ] || drivers=(usage slurm_script bad_inputs trajectory same_bits signals damage resume memory)
+[ $# -gt 0 ] || drivers=(usage plan slurm_script bad_inputs trajectory same_bits signals damage resume memory)
 passed=0 failed=0
 for driver in "${drivers[@]}"; do
     driver=${driver%.py}

@@ -202,6 +202,102 @@ static void equal_rows_are_cut_evenly(void **state)
         assert_int_equal(bounds[i], 2 * i);
 }
 
+/* Dealing with a plain search for the lightest rank. */
+static double deal_plainly(int *owner, int size, const double *cost, size_t count)
+{
+    double load[64] = { 0 }, most = 0;
+    int taken[512] = { 0 };
+
+    for (size_t k = 0; k < count; k++) {
+        size_t dearest = count;
+        int least = 0;
+
+        for (size_t i = 0; i < count; i++)
+            if (!taken[i] && (dearest == count || cost[i] > cost[dearest]))
+                dearest = i;
+        for (int r = 1; r < size; r++)
+            least = load[r] < load[least] ? r : least;
+        taken[dearest] = 1;
+        owner[dearest] = least;
+        load[least] += cost[dearest];
+        most = load[least] > most ? load[least] : most;
+    }
+    return most;
+}
+
+static uint32_t next(uint32_t *x)
+{
+    *x = *x * 1664525u + 1013904223u;
+    return *x >> 8;
+}
+
+static void dealing_gives_the_dearest_row_to_the_lightest_rank(void **state)
+{
+    static struct schedule_item items[512];
+    static struct schedule_share shares[64];
+    static int owner[512], wanted[512];
+    uint32_t x = 7;
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        int size = 1 + (int)(next(&x) % 64);
+        size_t count = next(&x) % 257;
+        double cost[512], least;
+
+        for (size_t i = 0; i < count; i++) // many are equal
+            cost[i] = (double)(next(&x) % (round % 2 ? 5 : 100000));
+        least = deal_plainly(wanted, size, cost, count);
+        assert_true(schedule_deal(owner, size, cost, count, items, shares) == least);
+        assert_memory_equal(owner, wanted, count * sizeof(*owner));
+        assert_true(least >= schedule_least_share(size, cost, count) * (1 - 1e-12));
+    }
+}
+
+/* Rows of 20 to 200 tokens and a few of 2,000: the cost of a row of a 135 M model. */
+static double skewed_cost(uint32_t *x, unsigned one_in)
+{
+    double T = next(x) % one_in == 0 ? 2000 : 20 + next(x) % 181;
+
+    return 4.3e8 * T + 7e4 * T * T;
+}
+
+/* 8 ranks, steps of `rows`: at most 5 % above the mean, or above the one row that is more. */
+static void skewed_steps(size_t rows, unsigned one_in, int *by_one_row)
+{
+    static struct schedule_item items[512];
+    struct schedule_share shares[8];
+    int owner[512];
+    uint32_t x = (uint32_t)rows;
+
+    *by_one_row = 0;
+    for (int step = 0; step < 100; step++) {
+        double cost[512], sum = 0, least, most;
+
+        for (size_t i = 0; i < rows; i++) {
+            cost[i] = skewed_cost(&x, one_in);
+            sum += cost[i];
+        }
+        least = schedule_least_share(8, cost, rows);
+        most = schedule_deal(owner, 8, cost, rows, items, shares);
+        assert_true(most <= 1.05 * least);
+        *by_one_row += least > 1.05 * sum / 8;
+    }
+}
+
+static void
+on_skewed_rows_the_slowest_of_8_ranks_is_5_percent_above_the_least_possible(void **state)
+{
+    int by_one_row;
+
+    (void)state;
+    skewed_steps(512, 100, &by_one_row);
+    assert_int_equal(by_one_row, 0); // so within 5 % of the mean, every step
+    skewed_steps(256, 60, &by_one_row);
+    assert_true(by_one_row < 50);
+    skewed_steps(64, 30, &by_one_row);
+    assert_true(by_one_row > 50); // one row of 2,000 tokens is more than an eighth of the step
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +308,9 @@ int main(void)
         cmocka_unit_test(the_dearest_run_is_as_cheap_as_can_be),
         cmocka_unit_test(more_ranks_than_rows_leaves_some_without),
         cmocka_unit_test(equal_rows_are_cut_evenly),
+        cmocka_unit_test(dealing_gives_the_dearest_row_to_the_lightest_rank),
+        cmocka_unit_test(
+            on_skewed_rows_the_slowest_of_8_ranks_is_5_percent_above_the_least_possible),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

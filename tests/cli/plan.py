@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""lowrank check ranks=N: what a run on N ranks would be, without them.
+
+    tests/cli/plan.py
+
+A plan for N ranks made by one is the plan that N ranks make. On a skewed data
+set, a few rows of 2,000 tokens among many short ones, the slowest of 8 ranks
+does at most 5 % more than the mean, or than the one row that is more.
+"""
+
+import json
+import os
+import random
+import re
+import sys
+
+import harness as h
+
+
+def skewed_data(folder, rows, long_rows):
+    """An alpaca set; the golden tokenizer makes about a token of a letter."""
+    rng = random.Random(3)
+    lengths = [1900] * long_rows + [rng.randint(20, 200) for _ in range(rows - long_rows)]
+    rng.shuffle(lengths)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "skewed.json"), "w", encoding="utf-8") as f:
+        json.dump([{"instruction": "say", "output": "".join(rng.choices("qxzjkv ", k=n))}
+                   for n in lengths], f)
+    with open(os.path.join(folder, "dataset_info.json"), "w", encoding="utf-8") as f:
+        json.dump({"skewed": {"file_name": "skewed.json"}}, f)
+
+
+def check(checks, ranks, yaml, *pairs):
+    result = h.run(ranks, ["check", yaml, *pairs])
+    checks.check(f"check {' '.join(pairs)} on {ranks}: exit status 0", result.code == 0, result.tail())
+    return {line[:17].strip(): line[17:] for line in result.out.splitlines() if line[16:17] == " "}
+
+
+def percents(line):
+    return [float(x) for x in re.findall(r"(-?[\d.]+) %", line)]
+
+
+def same_plan(checks, yaml):
+    """Memory of the program itself differs between the processes that run."""
+    for pairs in ((), ("global_batch_size=null",)):
+        there = check(checks, 4, yaml, *pairs)
+        here = check(checks, 0, yaml, "ranks=4", "ranks_per_node=4", *pairs)
+        for line in ("ranks", "steps", "tokens", "operations", "imbalance", "largest pass",
+                     "traffic per step"):
+            checks.check(f"{' '.join(pairs)} '{line}' is the same for 4 ranks and on them",
+                         line in here and here[line] == there.get(line),
+                         f"{here.get(line)} | {there.get(line)}")
+    alone = check(checks, 0, yaml, "ranks=8", "global_batch_size=null")
+    checks.check("without global_batch_size the batch grows with the ranks",
+                 "global batch 8" in alone.get("steps", ""), str(alone.get("steps")))
+    nodes = check(checks, 0, yaml, "ranks=8", "ranks_per_node=3")
+    checks.check("8 ranks by 3 are 3 nodes", nodes.get("ranks") == "8 on 3 nodes", str(nodes.get("ranks")))
+
+
+def balance(checks, yaml, data):
+    pairs = (f"dataset_dir={data}", "dataset=skewed", "cutoff_len=2048", "max_steps=-1", "ranks=8")
+    wide = percents(check(checks, 0, yaml, *pairs, "global_batch_size=512").get("imbalance", ""))
+    checks.check("steps of 512 skewed rows: within 5 % of the mean, every step",
+                 len(wide) == 4 and max(wide) <= 5.0, str(wide))
+    narrow = percents(check(checks, 0, yaml, *pairs, "global_batch_size=64").get("imbalance", ""))
+    checks.check("steps of 64: one row is more than an eighth, and nothing beside it is lost",
+                 len(narrow) == 4 and narrow[2] > 5.0 and
+                 100 + narrow[0] <= 1.05 * (100 + narrow[2]) and
+                 100 + narrow[1] <= 1.05 * (100 + narrow[3]), str(narrow))
+
+
+def refused(checks, yaml):
+    for pair, pattern in (("ranks=8", r"'ranks'.*mpirun -n 8"), ("ranks=0", r"'ranks' is 0")):
+        result = h.run(2, ["train", yaml, pair])
+        errors = result.errors()
+        checks.check(f"train {pair} is refused in one line",
+                     result.code == 1 and len(errors) == 1 and re.search(pattern, errors[0]),
+                     result.tail())
+    checks.check("nothing was left behind", not os.path.exists(checks.path("out")))
+
+
+def main():
+    h.require_program()
+    checks = h.Checks("plan")
+    data = checks.path("data")
+    skewed_data(data, 2048, 40)
+    yaml = h.write_yaml(checks.path("run.yaml"), output_dir=checks.path("out"),
+                        cache_dir=checks.path("cache"))
+    same_plan(checks, yaml)
+    balance(checks, yaml, data)
+    refused(checks, yaml)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
