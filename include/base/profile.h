@@ -22,7 +22,7 @@ enum profile_class {
     PROFILE_LEAF_SUMS,   // gradients of the leaves, added exactly
     PROFILE_INPUT,       // rows read and laid out
     PROFILE_WAITING,     // for other ranks
-    PROFILE_REDUCTION,   // gradients summed over the ranks
+    PROFILE_REDUCTION,   // gradients summed over the ranks, as far as computing does not hide it
     PROFILE_OPTIMIZER,   // clipping and AdamW
     PROFILE_SAVING,      // states and checkpoints
     PROFILE_EVALUATION,

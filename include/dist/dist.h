@@ -79,23 +79,6 @@ void dist_min_i64(const struct dist *dist, int64_t *v, size_t n);
 /* Largest over the ranks, in place; for times and rates. A NaN has no defined result. Collective. */
 void dist_max_f64(const struct dist *dist, double *v, size_t n);
 
-/*
- * dist_sum_i64() that goes on while the caller computes. v must not be
- * touched until dist_sum_wait(); sums are started in the same order on all
- * ranks, and every one is waited for. Nothing is allocated; n beyond
- * DIST_SUM_PIECES * DIST_PIECE is a BUG. Collective, the wait too.
- */
-#define DIST_PIECE      ((size_t)1 << 30) // elements of one message
-#define DIST_SUM_PIECES 8
-
-struct dist_sum {
-    MPI_Request requests[DIST_SUM_PIECES];
-    int count;
-};
-
-void dist_sum_start(const struct dist *dist, struct dist_sum *sum, int64_t *v, size_t n);
-void dist_sum_wait(struct dist_sum *sum); // accepts { 0 }
-
 /* Sum of v over the ranks below this one; 0 on rank 0. Collective. */
 int64_t dist_exscan_i64(const struct dist *dist, int64_t v);
 

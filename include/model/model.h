@@ -141,11 +141,14 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
 /*
  * Takes one leaf's gradient of the parameters [offset, offset + n), leaf by
  * leaf; g is borrowed for the call. The model does not add leaves itself: the
- * sum must be exact (optim/exact_sum.h).
+ * sum must be exact (optim/exact_sum.h). final, unless NULL, is called after
+ * each layer, from the top down: of this pass nothing more comes for the
+ * parameters from offset on.
  */
 struct model_sink {
     void *context;
     void (*add)(void *context, size_t offset, const float *g, size_t n);
+    void (*final)(void *context, size_t offset);
 };
 
 /*

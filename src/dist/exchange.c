@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "dist_internal.h"
 
+#define BCAST_PIECE ((size_t)1 << 30) // bytes of one message
+
 void dist_bcast_pieces(const struct dist *dist, void *buf, size_t bytes, int root, size_t piece)
 {
     char *at = buf;
@@ -27,7 +29,7 @@ void dist_bcast_pieces(const struct dist *dist, void *buf, size_t bytes, int roo
 
 void dist_bcast(const struct dist *dist, void *buf, size_t bytes, int root)
 {
-    dist_bcast_pieces(dist, buf, bytes, root, DIST_PIECE);
+    dist_bcast_pieces(dist, buf, bytes, root, BCAST_PIECE);
 }
 
 int dist_bcast_text(const struct dist *dist, char **text, size_t *len, int root, struct error *err)

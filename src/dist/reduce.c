@@ -46,30 +46,6 @@ void dist_max_f64(const struct dist *dist, double *v, size_t n)
     dist_reduce_pieces(dist, v, n, sizeof(*v), MPI_DOUBLE, MPI_MAX, REDUCE_PIECE);
 }
 
-void dist_sum_start(const struct dist *dist, struct dist_sum *sum, int64_t *v, size_t n)
-{
-    sum->count = 0;
-    if (dist->size == 1)
-        return;
-    if (n > DIST_SUM_PIECES * DIST_PIECE)
-        BUG("a sum of %zu numbers at once", n);
-    while (n > 0) {
-        size_t now = n < DIST_PIECE ? n : DIST_PIECE;
-
-        DIST_MPI(MPI_Iallreduce(MPI_IN_PLACE, v, (int)now, MPI_INT64_T, MPI_SUM, dist->comm,
-                                &sum->requests[sum->count++]));
-        v += now;
-        n -= now;
-    }
-}
-
-void dist_sum_wait(struct dist_sum *sum)
-{
-    if (sum->count > 0)
-        DIST_MPI(MPI_Waitall(sum->count, sum->requests, MPI_STATUSES_IGNORE));
-    sum->count = 0;
-}
-
 int64_t dist_exscan_i64(const struct dist *dist, int64_t v)
 {
     int64_t below = 0;

@@ -80,6 +80,19 @@ static void head(const struct run *run, double *leaf_loss)
                      C);
 }
 
+/* Tells that the adapters of layer l, and of those above, have all of their gradients. */
+static void layer_is_final(const struct run *run, int l)
+{
+    const struct model_linear *linear = run->model->layers[l].linear;
+
+    for (int s = 0; s < SLOT_COUNT; s++)
+        if (linear[s].module >= 0) { // the lowest offset
+            run->sink->final(run->sink->context,
+                             run->model->adapter->modules[linear[s].module].a_offset);
+            return;
+        }
+}
+
 static void backward(const struct run *run)
 {
     const struct model *m = run->model;
@@ -88,6 +101,8 @@ static void backward(const struct run *run)
         if (!layer_is_kept(m, &run->work->shape, l))
             layer_forward(run, l, NULL);
         layer_backward(run, l);
+        if (run->sink->final)
+            layer_is_final(run, l);
     }
 }
 

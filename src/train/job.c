@@ -307,7 +307,8 @@ static void place(struct job *job)
     job->exp_avg = arena_take(&job->arena, P, sizeof(float));
     job->exp_avg_sq = arena_take(&job->arena, P, sizeof(float));
     job->grad = arena_take(&job->arena, P, sizeof(float));
-    job->sum = arena_take(&job->arena, P + METER_COUNT, sizeof(int64_t));
+    job->sum = arena_take(&job->arena, METER_COUNT + P, sizeof(int64_t));
+    dist_sum_place(&job->reduction, &job->arena, job->dist, METER_COUNT + P);
     deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max, job->plan.ranks);
     job->row_bound = arena_take(&job->arena, (size_t)job->dist->size + 1, sizeof(size_t));
     batch_place(job->batch, &job->arena, shape->N, shape->n_leaves, shape->N, shape->N);

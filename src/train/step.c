@@ -4,6 +4,11 @@
  * No call in here can leave one rank behind: a failed read or a stop request
  * sets a meter, the meters ride in the reduction, and all ranks act on the
  * sums. Every rank ends with the same bits.
+ *
+ * In the last pass of a step the gradients of a layer are final as soon as its
+ * backward pass is done: their sum over the ranks then goes on beside the
+ * layers below. What a step that has to be computed again has summed by then is
+ * dropped with the rest.
  */
 #include <math.h>
 #include <string.h>
@@ -17,10 +22,12 @@ enum { BITS_STEP = 12 }; // taken off the scale when gradients were too large fo
 
 /* Adds leaf gradients exactly; see model/model.h. */
 struct accumulator {
-    int64_t *sum;
+    int64_t *sum; // of the gradients
     int bits, bad;
     int64_t leaves;
     struct profile *profile;
+    struct dist_sum *reduction;
+    int last; // pass of this rank in the step
 };
 
 static void accumulate(void *context, size_t offset, const float *g, size_t n)
@@ -29,13 +36,24 @@ static void accumulate(void *context, size_t offset, const float *g, size_t n)
 
     acc->bad |= exact_sum_add(acc->sum + offset, g, n, acc->bits, acc->leaves);
     profile_lap(acc->profile, PROFILE_LEAF_SUMS, 0.0);
+    dist_sum_poke(acc->reduction);
+    profile_lap(acc->profile, PROFILE_REDUCTION, 0.0);
+}
+
+static void let_go(void *context, size_t offset)
+{
+    struct accumulator *acc = context;
+
+    if (acc->last)
+        dist_sum_ready(acc->reduction, METER_COUNT + offset);
+    profile_lap(acc->profile, PROFILE_REDUCTION, 0.0);
 }
 
 /* Computes the pass in hand and adds its leaves. */
 static void run_pass(struct job *job, struct accumulator *acc, int64_t *meter)
 {
     struct batch *batch = job->batch;
-    struct model_sink sink = { acc, accumulate };
+    struct model_sink sink = { acc, accumulate, let_go };
 
     if (batch->pass.N == 0)
         return;
@@ -68,6 +86,7 @@ static int run_rows(struct job *job, const int64_t *rows, size_t count, struct a
             return -1;
         profile_lap(job->nn.profile, PROFILE_INPUT, 0.0);
     }
+    acc->last = 1;
     run_pass(job, acc, meter);
     return 0;
 }
@@ -77,22 +96,26 @@ static int gradients(struct job *job, const int64_t *rows, size_t count, int bit
                      struct error *err)
 {
     size_t P = job->adapter.param_count;
-    struct accumulator acc = {
-        .sum = job->sum, .bits = bits, .leaves = (int64_t)count, .profile = job->nn.profile
-    };
-    int64_t *meter = job->sum + P;
+    struct accumulator acc = { .sum = job->sum + METER_COUNT,
+                               .bits = bits,
+                               .leaves = (int64_t)count,
+                               .profile = job->nn.profile,
+                               .reduction = &job->reduction };
+    int64_t *meter = job->sum;
     int rc;
 
-    memset(job->sum, 0, (P + METER_COUNT) * sizeof(*job->sum));
+    memset(job->sum, 0, (METER_COUNT + P) * sizeof(*job->sum));
+    dist_sum_begin(&job->reduction, job->sum);
     rc = run_rows(job, rows, count, &acc, meter, err);
     meter[METER_BAD] = acc.bad;
     meter[METER_FAILED] = rc < 0;
     meter[METER_STOP] = signal_stop_requested() != 0;
     profile_lap(job->nn.profile, PROFILE_OTHER, 0.0);
+    dist_sum_ready(&job->reduction, 0);
     if (job->nn.profile)
-        dist_barrier(job->dist);
+        dist_sum_meet(&job->reduction);
     profile_lap(job->nn.profile, PROFILE_WAITING, 0.0);
-    dist_sum_i64(job->dist, job->sum, P + METER_COUNT);
+    dist_sum_wait(&job->reduction);
     profile_lap(job->nn.profile, PROFILE_REDUCTION, 0.0);
     return meter[METER_FAILED] ? dist_agree(job->dist, rc, err) : 0;
 }
@@ -103,7 +126,7 @@ static void apply(struct job *job, int bits, double labelled)
     const struct config *cfg = job->cfg;
     struct adamw adamw = { cfg->adam_beta1, cfg->adam_beta2, cfg->adam_epsilon, cfg->weight_decay };
 
-    exact_sum_to_float(job->grad, job->sum, P, bits, labelled);
+    exact_sum_to_float(job->grad, job->sum + METER_COUNT, P, bits, labelled);
     job->norm = clip_norm(job->grad, P);
     clip_scale(job->grad, P, clip_factor(job->norm, cfg->max_grad_norm));
     job->rate = lr_schedule_rate(&job->lr, job->step);
@@ -114,7 +137,7 @@ static void apply(struct job *job, int bits, double labelled)
 
 int step_run(struct job *job, int *stop, struct error *err)
 {
-    const int64_t *meter = job->sum + job->adapter.param_count;
+    const int64_t *meter = job->sum;
     struct step_size size;
     const int64_t *rows;
     size_t count;

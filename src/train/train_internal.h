@@ -13,6 +13,7 @@
 #include "data/prepare.h"
 #include "data/sample_store.h"
 #include "data/schedule.h"
+#include "dist/sum.h"
 #include "lora/adapter.h"
 #include "model/model.h"
 #include "nn/gemm.h"
@@ -44,7 +45,10 @@ struct plan {
     size_t work_bytes, state_bytes, weight_bytes, base_bytes;
 };
 
-/* Numbers that every step adds to and one reduction sums; see job->sum. */
+/*
+ * Numbers that every step adds to; they stand before the gradients' sums, for
+ * the end of the array is reduced first, see job->sum.
+ */
 enum meter {
     METER_LOSS,
     METER_LABELLED,
@@ -52,7 +56,7 @@ enum meter {
     METER_BAD,
     METER_FAILED,
     METER_STOP,
-    METER_COUNT
+    METER_COUNT = 8 // a cache line
 };
 
 /* Who computes which row of a step, and room to find out. */
@@ -102,7 +106,8 @@ struct job {
     struct arena arena;
     struct model_work work;
     float *exp_avg, *exp_avg_sq, *grad; // [param_count]
-    int64_t *sum;                       // [param_count + METER_COUNT]
+    int64_t *sum;                       // [METER_COUNT + param_count]
+    struct dist_sum reduction;          // of sum
     struct batch *batch;
     struct deal deal;  // of the step in hand
     size_t *row_bound; // [ranks + 1] of an evaluation

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
     int32_t *ids = malloc((size_t)N * 4), *targets = malloc((size_t)N * 4);
     uint32_t *tags = calloc((size_t)leaves, 4);
     double *loss = malloc((size_t)leaves * sizeof(double)), rate, flops, labelled = 0.0;
-    struct model_sink sink = { NULL, add };
+    struct model_sink sink = { .add = add };
 
     if (argc < 2 || backend < 0) {
         (void)fprintf(stderr, "usage: pass MODEL [LEAVES [TOKENS [THREADS [BACKEND]]]]\n");

@@ -51,29 +51,6 @@ static void sums_in_pieces_equal_sums_at_once(struct dist *dist)
     assert_all_ranks(dist, same);
 }
 
-static void sums_that_go_on_meanwhile_are_right(struct dist *dist)
-{
-    struct dist_sum a = { 0 };
-    struct dist_sum b = { 0 };
-    int64_t v[300];
-    int64_t w[5];
-    int same = 1;
-
-    for (size_t i = 0; i < 300; i++)
-        v[i] = number(dist->rank, i);
-    for (size_t i = 0; i < 5; i++)
-        w[i] = dist->rank;
-    dist_sum_start(dist, &a, v, 300);
-    dist_sum_start(dist, &b, w, 5);
-    dist_sum_wait(&b);
-    dist_sum_wait(&a);
-    dist_sum_wait(&a); // nothing left to wait for
-    for (size_t i = 0; i < 300; i++)
-        same = same && v[i] == sum_over_ranks(dist->size, i);
-    assert_all_ranks(dist, same);
-    assert_all_ranks(dist, w[4] == (int64_t)dist->size * (dist->size - 1) / 2);
-}
-
 static void extremes_and_prefixes_are_right(struct dist *dist)
 {
     int64_t low = 10 - dist->rank;
@@ -204,7 +181,6 @@ int main(void)
     static const struct mpi_test tests[] = {
         MPI_TEST(sums_equal_a_plain_loop_at_odd_lengths),
         MPI_TEST(sums_in_pieces_equal_sums_at_once),
-        MPI_TEST(sums_that_go_on_meanwhile_are_right),
         MPI_TEST(extremes_and_prefixes_are_right),
         MPI_TEST(broadcasts_reach_everyone_from_any_root),
         MPI_TEST(texts_are_broadcast_with_their_length),

@@ -130,7 +130,7 @@ static void run(struct bench *b, const struct leaves *p, double *loss, int train
                                .positions = p->positions,
                                .leaf_tag = p->tags,
                                .train = train };
-    struct model_sink sink = { b, sum_gradient };
+    struct model_sink sink = { .context = b, .add = sum_gradient };
 
     model_run(&b->model, &b->nn, &b->work, &pass, loss, &sink);
 }
@@ -303,6 +303,8 @@ struct record {
     size_t params;
     float *g;   // [8][params]
     int *calls; // [params]
+    size_t final;
+    int layers, late; // calls of final; gradients that came after theirs
 };
 
 static void keep_gradient(void *context, size_t offset, const float *g, size_t n)
@@ -310,7 +312,17 @@ static void keep_gradient(void *context, size_t offset, const float *g, size_t n
     struct record *r = context;
     int leaf = r->calls[offset]++;
 
+    r->late += offset + n > r->final;
     memcpy(r->g + (size_t)leaf * r->params + offset, g, n * sizeof(*g));
+}
+
+static void keep_final(void *context, size_t offset)
+{
+    struct record *r = context;
+
+    r->late += offset >= r->final; // it only falls
+    r->final = offset;
+    r->layers++;
 }
 
 static void run_recorded(struct bench *b, const struct leaves *p, double *loss, struct record *r)
@@ -327,8 +339,10 @@ static void run_recorded(struct bench *b, const struct leaves *p, double *loss, 
                                .train = 1,
                                .seed = 7,
                                .step = 3 };
-    struct model_sink sink = { r, keep_gradient };
+    struct model_sink sink = { r, keep_gradient, keep_final };
 
+    r->final = r->params;
+    r->layers = r->late = 0;
     memset(r->calls, 0, r->params * sizeof(*r->calls));
     model_run(&b->model, &b->nn, &b->work, &pass, loss, &sink);
 }
@@ -394,6 +408,31 @@ static void a_leaf_has_the_same_bits_alone_and_among_others(void **state)
     }
 }
 
+static void layers_are_called_final_from_the_top_down_and_nothing_comes_for_them_later(void **state)
+{
+    static const char *const kinds[][2] = { { "adapter_all", "grads_all.safetensors" },
+                                            { "adapter_qv", "grads_qv.safetensors" } };
+    double loss[8];
+
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct leaves p = { 0 };
+        struct record r;
+        struct bench b;
+
+        bench_open(&b, families[0], kinds[k][0], kinds[k][1], 0.0f, 1, 0);
+        record_open(&r, b.adapter.param_count);
+        add_golden_leaf(&b, &p, 31);
+        add_golden_leaf(&b, &p, 67);
+        run_recorded(&b, &p, loss, &r);
+        assert_int_equal(r.late, 0);
+        assert_int_equal(r.layers, b.model.config.L - b.model.first_layer);
+        assert_int_equal(r.final, 0);
+        record_close(&r);
+        bench_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +440,8 @@ int main(void)
         cmocka_unit_test(gradients_equal_those_of_peft),
         cmocka_unit_test(recomputed_layers_and_threads_change_no_gradient),
         cmocka_unit_test(a_leaf_has_the_same_bits_alone_and_among_others),
+        cmocka_unit_test(
+            layers_are_called_final_from_the_top_down_and_nothing_comes_for_them_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
