@@ -153,6 +153,11 @@ struct config {
     int profile;               // write profile.json
     int ranks;                 // `check` plans for so many; 0: null, those that run
     int ranks_per_node;        // of those; 0: null, as those that run
+    double rank_gflops;        // forecasts: 1e9 operations a second of a rank; 0: null, measured
+    double step_overhead_ms;   // 0: null, by the adapter's size
+    int64_t link_bandwidth;    // bytes a second of a node's link; 0: null
+    int64_t node_bandwidth;    // bytes a second between the ranks of a node; 0: null
+    double link_latency_us;    // 0: null
 
     /* not keys */
     struct config_list notes;    // what the user should know, a line each

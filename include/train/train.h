@@ -25,7 +25,8 @@ int train_run(struct dist *dist, const struct config *cfg, struct error *err);
  * Reads and validates everything that training would read, writes nothing,
  * and prints the plan to standard output: rows, steps, tokens, balance,
  * memory per rank and per node, traffic per step; for cfg->ranks ranks, each
- * like those that run, or for those that run. 0 or -1.
+ * like those that run, or for those that run. With cfg->ranks also a forecast
+ * of the step time on up to 1,024 ranks. 0 or -1.
  */
 int train_check(struct dist *dist, const struct config *cfg, struct error *err);
 

@@ -35,6 +35,20 @@ static const struct config_key rows[] = {
           LIMITS(1, RANKS_MAX)),
     WORKS(ranks_per_node, INT, "null", "of those, on one node; null takes as many as run on one",
           LIMITS(1, RANKS_MAX)),
+    WORKS(rank_gflops, FLOAT, "null",
+          "for the forecast of `check ranks=N`: 1e9 operations a second of a rank; null takes 0.70 "
+          "of the matrix rate measured then",
+          LIMITS(0, 1e9), .flags = KEY_ABOVE_MIN),
+    WORKS(step_overhead_ms, FLOAT, "null",
+          "the same: time of a step that ranks do not share; null takes 8 ns a parameter, and 32 "
+          "ns each time the state is saved",
+          LIMITS(0, 1e9), .flags = KEY_ABOVE_MIN),
+    WORKS(link_bandwidth, BYTES, "null",
+          "the same: bytes a second that a node sends; null is 125MB, 1 Gbit/s", LIMITS(1, 1e18)),
+    WORKS(node_bandwidth, BYTES, "null",
+          "the same: bytes a second between the ranks of a node; null is 2GB", LIMITS(1, 1e18)),
+    WORKS(link_latency_us, FLOAT, "null", "the same: time of a short message; null is 50",
+          LIMITS(0, 1e9), .flags = KEY_ABOVE_MIN),
 };
 
 KEY_TABLE(keys_ours, rows);

@@ -54,6 +54,14 @@ void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks)
     deal->shares = arena_take(arena, (size_t)ranks, sizeof(*deal->shares));
 }
 
+double row_cost(const struct job *job, size_t row)
+{
+    const struct sample_set *set = job->train;
+
+    return model_flops(&job->model, set->length[row], set->labelled[row],
+                       sample_store_squares(&job->store, set, row), 1);
+}
+
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count)
 {
@@ -61,14 +69,11 @@ void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
 
     *size = (struct step_size){ 0 };
     for (size_t i = 0; i < count; i++) {
-        double sq = sample_store_squares(&job->store, job->train, (size_t)rows[i]);
-
-        deal->cost[i] = model_flops(&job->model, job->train->length[rows[i]],
-                                    job->train->labelled[rows[i]], sq, 1);
+        deal->cost[i] = row_cost(job, (size_t)rows[i]);
         size->cost += deal->cost[i];
         size->tokens += job->train->length[rows[i]];
         size->labelled += job->train->labelled[rows[i]];
-        size->squares += sq;
+        size->squares += sample_store_squares(&job->store, job->train, (size_t)rows[i]);
     }
     size->largest = schedule_deal(deal->owner, ranks, deal->cost, count, deal->items, deal->shares);
     size->least = schedule_least_share(ranks, deal->cost, count);
@@ -251,6 +256,13 @@ static int plan_local(struct job *job, struct error *err)
     return 0;
 }
 
+int64_t global_batch_of(const struct config *cfg, int ranks)
+{
+    if (cfg->global_batch_size > 0)
+        return cfg->global_batch_size;
+    return (int64_t)cfg->per_device_train_batch_size * ranks * cfg->gradient_accumulation_steps;
+}
+
 int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_batch,
               struct error *err)
 {
@@ -261,11 +273,7 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
     *plan = (struct plan){ .ranks = ranks,
                            .ranks_per_node = ranks_per_node < ranks ? ranks_per_node : ranks,
                            .leaves_max = 1 };
-    plan->global_batch =
-        global_batch > 0 ? global_batch
-        : cfg->global_batch_size > 0
-            ? cfg->global_batch_size
-            : (int64_t)cfg->per_device_train_batch_size * ranks * cfg->gradient_accumulation_steps;
+    plan->global_batch = global_batch > 0 ? global_batch : global_batch_of(cfg, ranks);
     plan->token_budget = cfg->token_budget > 0 ? (int)cfg->token_budget : TOKEN_BUDGET;
     if (dist_agree(job->dist, plan_local(job, err), err) < 0)
         return -1;

@@ -333,6 +333,8 @@ int train_check(struct dist *dist, const struct config *cfg, struct error *err)
                        cfg->ranks_per_node > 0 ? cfg->ranks_per_node : dist->node_size, 0, err);
         if (rc == 0 && dist->rank == 0)
             plan_print(&job);
+        if (rc == 0 && cfg->ranks > 0 && job.train)
+            rc = dist_agree(dist, dist->rank == 0 ? forecast_print(&job, err) : 0, err);
     }
     job_close(&job);
     return rc < 0 ? -1 : 0;

@@ -142,6 +142,16 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
               struct error *err);
 void plan_print(const struct job *job);
 
+/* Rows of a step on so many ranks. */
+int64_t global_batch_of(const struct config *cfg, int ranks);
+
+/* Operations that training a row of the training set takes. */
+double row_cost(const struct job *job, size_t row);
+
+/* --- forecast.c: after plan_make(), with rows to train. Local: rank 0 prints. --- */
+
+int forecast_print(struct job *job, struct error *err);
+
 /* What the rows of a step come to. */
 struct step_size {
     double tokens, labelled, squares;

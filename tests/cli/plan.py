@@ -5,7 +5,8 @@
 
 A plan for N ranks made by one is the plan that N ranks make. On a skewed data
 set, a few rows of 2,000 tokens among many short ones, the slowest of 8 ranks
-does at most 5 % more than the mean, or than the one row that is more.
+does at most 5 % more than the mean, or than the one row that is more. The
+forecast of step times follows the constants that it is given.
 """
 
 import json
@@ -69,6 +70,48 @@ def balance(checks, yaml, data):
                  100 + narrow[1] <= 1.05 * (100 + narrow[3]), str(narrow))
 
 
+COLUMNS = ("ranks", "nodes", "rows", "seconds", "reduction", "rate", "efficiency", "good")
+
+
+def forecast(checks, yaml, *pairs):
+    """ranks -> the row of the forecast."""
+    result = h.run(0, ["check", yaml, *pairs])
+    checks.check(f"forecast {' '.join(pairs)}: exit status 0", result.code == 0, result.tail())
+    rows = {}
+    for line in result.out.partition("80 % from")[2].splitlines()[1:]:
+        values = [float("inf") if v == "more" else float(v) for v in line.replace("%", "").split()]
+        rows[int(values[0])] = dict(zip(COLUMNS, values))
+    return rows
+
+
+def forecasts(checks, yaml, data):
+    pairs = (f"dataset_dir={data}", "dataset=skewed", "cutoff_len=2048", "ranks=12",
+             "global_batch_size=1024", "rank_gflops=0.01", "step_overhead_ms=0.001")
+    rows = forecast(checks, yaml, *pairs, "link_bandwidth=1000000GB", "link_latency_us=0.001")
+    checks.check("it goes to 1,024 ranks and has those that are planned",
+                 sorted(rows) == sorted([2**k for k in range(11)] + [12]), str(sorted(rows)))
+    if not rows:
+        return
+    checks.check("one rank alone is the measure", rows[1]["efficiency"] == 100.0 and rows[1]["good"] == 1)
+    checks.check("twice the ranks, half the time, where nothing else costs",
+                 abs(rows[1]["seconds"] / rows[2]["seconds"] - 2) < 0.01 and rows[2]["efficiency"] > 99)
+    checks.check("1,024 ranks on 1,024 uneven rows wait for the longest", rows[1024]["efficiency"] < 50)
+    checks.check("more ranks need larger batches",
+                 all(rows[r]["good"] < rows[2 * r]["good"] for r in (4, 16, 64, 256)))
+    slow = forecast(checks, yaml, *pairs, "link_bandwidth=1000", "link_latency_us=0.001")
+    P = slow[2]["reduction"] * 1000 * 2 / 16  # 16 P (2 - 1) / 2 bytes at 1,000 a second
+    checks.check("the reduction is 16 P (N - 1) / N bytes over the link",
+                 abs(slow[1024]["reduction"] * 1000 / (16 * P * 1023 / 1024) - 1) < 0.002,
+                 str(slow[1024]))
+    checks.check("a slow link costs efficiency", slow[8]["efficiency"] < rows[8]["efficiency"])
+    for row in (rows[12], rows[64]):
+        there = forecast(checks, yaml, *pairs[:3], f"ranks={int(row['ranks'])}",
+                         f"global_batch_size={int(row['good'])}", *pairs[5:],
+                         "link_bandwidth=1000000GB", "link_latency_us=0.001")[int(row["ranks"])]
+        checks.check(f"'80 % from' is where {int(row['ranks'])} ranks reach 80 %",
+                     80.0 <= there["efficiency"] < 85.0, str(there))
+
+
 def refused(checks, yaml):
     for pair, pattern in (("ranks=8", r"'ranks'.*mpirun -n 8"), ("ranks=0", r"'ranks' is 0")):
         result = h.run(2, ["train", yaml, pair])
@@ -88,6 +131,7 @@ def main():
                         cache_dir=checks.path("cache"))
     same_plan(checks, yaml)
     balance(checks, yaml, data)
+    forecasts(checks, yaml, data)
     refused(checks, yaml)
     return checks.finish()
 
