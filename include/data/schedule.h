@@ -67,7 +67,7 @@ void schedule_close(struct schedule *schedule);
  */
 void schedule_cut(size_t *bounds, int size, const double *cost, size_t count);
 
-/* Scratch of schedule_deal(). */
+/* Of schedule_deal(). */
 struct schedule_item {
     double cost;
     size_t index;
@@ -80,12 +80,16 @@ struct schedule_share {
 
 /*
  * Deals count items to size ranks: the dearest first, each to the rank that
- * has the least so far (the lowest of equals). owner[i] is item i's rank; the
- * largest share is at most 4/3 of the best possible one (Graham 1969) and never
- * below schedule_least_share(). Sums are exact, so a step's rows need not lie
- * side by side. O(count log(count + size)).
+ * has the least so far (the lowest of equals); the largest share is then at most
+ * 4/3 of the best possible one (Graham 1969). Where it is still more than 0.5 %
+ * above schedule_least_share(), the dearest rank swaps an item for a cheaper one
+ * of another rank, or gives it away, as long as that helps, 32 times at most.
+ * owner[i] is item i's rank, a function of the costs alone. Sums are exact, so a
+ * step's rows need not lie side by side. O(count log(count + size)), and each
+ * swap O(count) for each item of the dearest rank.
  *
- *   owner [count] out; items [count], shares [size]: scratch; cost[i] >= 0
+ *   owner [count] out; items [count]: scratch; cost[i] >= 0
+ *   shares [size] out: the load of each rank
  *
  * Returns the largest share. Allocates nothing.
  */

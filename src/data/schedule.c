@@ -9,6 +9,9 @@
 #include "base/mem.h"
 #include "data/order.h"
 
+#define CLOSE  0.005 // a share so near to the least possible one is not refined
+#define ROUNDS 32    // swaps tried for a step
+
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return a / b + (a % b != 0);
@@ -177,11 +180,72 @@ static void sift_down(struct schedule_share *shares, int size)
     shares[at] = top;
 }
 
+/* The dearest rank gives item x to rank `to`, and gets y for it unless y is count. */
+struct swap {
+    size_t x, y;
+    int to;
+    double most; // of the two shares afterwards
+};
+
+static void consider(struct swap *best, const struct schedule_share *shares, int from,
+                     struct swap swap, double given)
+{
+    swap.most = fmax(shares[from].load - given, shares[swap.to].load + given);
+    if (given > 0 && swap.most < best->most)
+        *best = swap;
+}
+
+/* shares[r] is rank r's here. The swap after which the dearest rank and its partner have least. */
+static struct swap find_swap(const int *owner, int size, const double *cost, size_t count,
+                             const struct schedule_share *shares, int dearest)
+{
+    struct swap best = { count, count, dearest, shares[dearest].load };
+    int lightest = 0;
+
+    for (int r = 1; r < size; r++)
+        lightest = shares[r].load < shares[lightest].load ? r : lightest;
+    for (size_t x = 0; x < count; x++) {
+        if (owner[x] != dearest)
+            continue;
+        consider(&best, shares, dearest, (struct swap){ x, count, lightest, 0 }, cost[x]);
+        for (size_t y = 0; y < count; y++)
+            if (owner[y] != dearest)
+                consider(&best, shares, dearest, (struct swap){ x, y, owner[y], 0 },
+                         cost[x] - cost[y]);
+    }
+    return best;
+}
+
+/* Swaps items of the dearest rank while that helps and there is something to be gained. */
+static double refine(int *owner, int size, const double *cost, size_t count,
+                     struct schedule_share *shares)
+{
+    const double enough = schedule_least_share(size, cost, count) * (1 + CLOSE);
+    int dearest = 0;
+
+    for (int round = 0;; round++) {
+        struct swap swap;
+        double given;
+
+        for (int r = 0; r < size; r++)
+            dearest = shares[r].load > shares[dearest].load ? r : dearest;
+        if (shares[dearest].load <= enough || round == ROUNDS)
+            return shares[dearest].load;
+        swap = find_swap(owner, size, cost, count, shares, dearest);
+        if (swap.x == count)
+            return shares[dearest].load;
+        given = cost[swap.x] - (swap.y < count ? cost[swap.y] : 0.0);
+        owner[swap.x] = swap.to;
+        if (swap.y < count)
+            owner[swap.y] = dearest;
+        shares[dearest].load -= given;
+        shares[swap.to].load += given;
+    }
+}
+
 double schedule_deal(int *owner, int size, const double *cost, size_t count,
                      struct schedule_item *items, struct schedule_share *shares)
 {
-    double largest = 0.0;
-
     for (size_t i = 0; i < count; i++)
         items[i] = (struct schedule_item){ cost[i], i };
     for (int r = 0; r < size; r++) // equal loads in the order of the ranks are a heap
@@ -190,10 +254,13 @@ double schedule_deal(int *owner, int size, const double *cost, size_t count,
     for (size_t i = 0; i < count; i++) {
         owner[items[i].index] = shares[0].rank;
         shares[0].load += items[i].cost;
-        largest = fmax(largest, shares[0].load);
         sift_down(shares, size);
     }
-    return largest;
+    for (int r = 0; r < size; r++) // from here on by rank
+        shares[r] = (struct schedule_share){ 0.0, r };
+    for (size_t i = 0; i < count; i++)
+        shares[owner[i]].load += cost[i];
+    return refine(owner, size, cost, count, shares);
 }
 
 double schedule_least_share(int size, const double *cost, size_t count)

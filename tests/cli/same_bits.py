@@ -23,7 +23,9 @@ CASES = {
                                      template="llama3", global_batch_size=1),
     "llama, bf16": dict(lora_dropout=0.1, model_name_or_path=f"{h.MODELS}/llama",
                         template="llama3", bf16=True),
+    "gradients beyond the exact sum": dict(lora_alpha=1000000000, learning_rate=1e-12),
 }
+AGAIN = "gradients beyond the exact sum"  # each step is computed twice, the sums of the first dropped
 
 
 def digest(value):
@@ -54,6 +56,9 @@ def main():
             if checks.check(f"{name}: {ranks} ranks of {threads} threads train", result.code == 0,
                             result.tail()):
                 seen[run] = fingerprints(out)
+                checks.check(f"{name}: {ranks} ranks take a coarser sum where they must, and only there",
+                             result.text.count("with a coarser one") == (20 if name == AGAIN else 0),
+                             result.tail())
         for i, what in enumerate(("adapter", "logged losses", "numbers of every step")):
             values = {f[i] for f in seen.values()}
             checks.check(f"{name}: one SHA-256 of the {what} on {list(seen)} ranks x threads: "

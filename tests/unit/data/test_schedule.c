@@ -231,26 +231,62 @@ static uint32_t next(uint32_t *x)
     return *x >> 8;
 }
 
-static void dealing_gives_the_dearest_row_to_the_lightest_rank(void **state)
+/* The largest share by owner; each share must be what is said of it. */
+static double largest_share(const int *owner, int size, const double *cost, size_t count,
+                            const struct schedule_share *shares)
+{
+    double most = 0;
+
+    for (int r = 0; r < size; r++) {
+        double load = 0;
+
+        for (size_t i = 0; i < count; i++)
+            load += owner[i] == r ? cost[i] : 0.0;
+        assert_int_equal(shares[r].rank, r);
+        assert_true(fabs(shares[r].load - load) <= 1e-9 * load);
+        most = load > most ? load : most;
+    }
+    return most;
+}
+
+static void dealing_is_never_worse_than_the_dearest_row_to_the_lightest_rank(void **state)
 {
     static struct schedule_item items[512];
     static struct schedule_share shares[64];
-    static int owner[512], wanted[512];
+    static int owner[512], plain[512];
     uint32_t x = 7;
+    int better = 0;
 
     (void)state;
     for (int round = 0; round < 200; round++) {
         int size = 1 + (int)(next(&x) % 64);
         size_t count = next(&x) % 257;
-        double cost[512], least;
+        double cost[512], got, plainly;
 
         for (size_t i = 0; i < count; i++) // many are equal
             cost[i] = (double)(next(&x) % (round % 2 ? 5 : 100000));
-        least = deal_plainly(wanted, size, cost, count);
-        assert_true(schedule_deal(owner, size, cost, count, items, shares) == least);
-        assert_memory_equal(owner, wanted, count * sizeof(*owner));
-        assert_true(least >= schedule_least_share(size, cost, count) * (1 - 1e-12));
+        plainly = deal_plainly(plain, size, cost, count);
+        got = schedule_deal(owner, size, cost, count, items, shares);
+        for (size_t i = 0; i < count; i++)
+            assert_true(owner[i] >= 0 && owner[i] < size);
+        assert_true(fabs(got - largest_share(owner, size, cost, count, shares)) <= 1e-9 * got);
+        assert_true(got <= plainly * (1 + 1e-12));
+        assert_true(got >= schedule_least_share(size, cost, count) * (1 - 1e-12));
+        better += got < plainly;
     }
+    assert_true(better > 20);
+}
+
+static void swaps_find_what_dealing_alone_does_not(void **state)
+{
+    const double cost[7] = { 5, 5, 4, 4, 3, 3, 3 }; // dealt: 5 3 3, 5 3, 4 4
+    struct schedule_item items[7];
+    struct schedule_share shares[3];
+    int owner[7];
+
+    (void)state;
+    assert_true(deal_plainly(owner, 3, cost, 7) == 11);
+    assert_true(schedule_deal(owner, 3, cost, 7, items, shares) == 9);
 }
 
 /* Rows of 20 to 200 tokens and a few of 2,000: the cost of a row of a 135 M model. */
@@ -308,7 +344,8 @@ int main(void)
         cmocka_unit_test(the_dearest_run_is_as_cheap_as_can_be),
         cmocka_unit_test(more_ranks_than_rows_leaves_some_without),
         cmocka_unit_test(equal_rows_are_cut_evenly),
-        cmocka_unit_test(dealing_gives_the_dearest_row_to_the_lightest_rank),
+        cmocka_unit_test(dealing_is_never_worse_than_the_dearest_row_to_the_lightest_rank),
+        cmocka_unit_test(swaps_find_what_dealing_alone_does_not),
         cmocka_unit_test(
             on_skewed_rows_the_slowest_of_8_ranks_is_5_percent_above_the_least_possible),
     };
