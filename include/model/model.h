@@ -69,6 +69,8 @@ struct hash model_fingerprint(const struct model *model);
 /* Numbers in the matrices of the decoder layers. */
 double model_layer_parameters(const struct model *model);
 
+enum dtype model_dtype(const struct model *model); // of the matrices of its layers
+
 /*
  * What one pass computes: leaves (rows of the data set) laid end to end.
  */

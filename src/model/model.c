@@ -224,6 +224,11 @@ static double linear_parameters(const struct model_linear *lin)
     return (double)lin->C * lin->O;
 }
 
+enum dtype model_dtype(const struct model *model)
+{
+    return model->layers[0].linear[0].dtype;
+}
+
 double model_layer_parameters(const struct model *model)
 {
     double sum = 0.0;

@@ -166,7 +166,9 @@ int forecast_print(struct job *job, struct error *err)
     struct crowd crowd = { .job = job, .count = job->train->count };
     int most = job->plan.ranks > FORECAST_RANKS ? job->plan.ranks : FORECAST_RANKS;
     struct arena arena = { 0 };
-    double rate = job->cfg->rank_gflops > 0 ? 0.0 : gemm_measure_rate(&job->nn, err);
+    double rate = job->cfg->rank_gflops > 0
+                      ? 0.0
+                      : gemm_measure_rate(&job->nn, model_dtype(&job->model), err);
 
     if (rate < 0.0)
         return -1;

@@ -259,7 +259,7 @@ static int finish(struct job *job, struct error *err)
 /* The rate of products with weights like the model's, for the log's share of it. */
 static int measure_rate(struct job *job, struct error *err)
 {
-    double rate = gemm_measure_rate(&job->nn, job->model.layers[0].linear[SLOT_Q].dtype, err);
+    double rate = gemm_measure_rate(&job->nn, model_dtype(&job->model), err);
 
     job->gemm_rate = rate;
     return dist_agree(job->dist, rate < 0.0 ? -1 : 0, err);

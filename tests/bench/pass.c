@@ -75,7 +75,7 @@ int main(int argc, char **argv)
         targets[i] = i % T >= T / 2 && i % T < T - 1 ? (i * 104729 + 1) % model.config.V : -1;
         labelled += targets[i] >= 0;
     }
-    rate = gemm_measure_rate(&nn, model.layers[0].linear[0].dtype, &err);
+    rate = gemm_measure_rate(&nn, model_dtype(&model), &err);
     flops = model_flops(&model, N, labelled, (double)leaves * T * T, 1);
     for (int r = 0; r < 3; r++) {
         struct model_pass pass = { .N = N,
