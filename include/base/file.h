@@ -56,6 +56,9 @@ void folder_names_free(char **names, int count);
 /* "folder/name" in a new string, or name alone when it is absolute; NULL when out of memory. */
 char *path_join(const char *folder, const char *name, struct error *err);
 
+/* The folder that holds path, in a new string; NULL when out of memory. */
+char *path_parent(const char *path, struct error *err);
+
 /* A file mapped read-only and shared: all ranks of a node have one copy in memory. */
 struct file_map {
     const unsigned char *bytes;

@@ -41,6 +41,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/flush.h"
 #include "base/hash.h"
 #include "dist/dist.h"
 
@@ -63,7 +64,7 @@ struct ckpt_tensor {
     size_t offset;
 };
 
-/* What a save is given; everything is borrowed and must be equal on all ranks. */
+/* What a save is given; everything is borrowed. The arrays must be equal on all ranks, of the rest rank 0's counts. */
 struct ckpt_state {
     int64_t step;         // optimizer steps done
     int64_t epoch;        // epochs done: the epoch that the next step belongs to
@@ -91,12 +92,15 @@ int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
 
 /*
  * The same without waiting for the disk, for saving after every step. A killed
- * process loses nothing by it. The state before is flushed by now (its writing
- * began a step ago) before older ones go, so that a machine that dies costs
- * one state more. Collective.
+ * process loses nothing by it. The state is flushed while the caller goes on,
+ * and the next save waits for that before older ones go, so that a machine
+ * that dies costs one state more. *flush is NULL at first and is handed from
+ * save to save; after the last one, flush_wait() it. What was the oldest state
+ * stays in the folder under a temporary name, to be written over by the next
+ * save; ckpt_save_rolling() uses it up. Collective.
  */
 int ckpt_save_rolling_soon(const struct dist *dist, const char *output_dir,
-                           const struct ckpt_state *state, struct error *err);
+                           const struct ckpt_state *state, struct flush **flush, struct error *err);
 
 /* checkpoint-N under its temporary name, output_dir/.checkpoint-N.tmp. */
 struct ckpt_folder {

@@ -16,7 +16,8 @@
  *
  * The file: 512 bytes of user block with one line of text (see
  * docs/formats.md), then HDF5 in the format of version 1.10. Arrays have one
- * dimension, chunks of 65,536 elements and Fletcher32; texts are UTF-8
+ * dimension, chunks of 65,536 elements and Fletcher32 (h5whole.h's are
+ * contiguous and have none; both are read); texts are UTF-8
  * strings; numbers are attributes of the root group. The content does not
  * depend on the number of ranks that wrote it.
  *
@@ -81,13 +82,6 @@ int h5file_put_f64(struct h5file *file, const char *name, double value, struct e
  * was and nothing else is left. Collective.
  */
 int h5file_publish(struct h5file *file, struct error *err);
-
-/*
- * The same without waiting for the disk: writing is only started. A process
- * that dies cannot harm the file, a machine that dies can: then it does not
- * verify. For files of which an older, flushed one is kept. Collective.
- */
-int h5file_publish_soon(struct h5file *file, struct error *err);
 
 /*
  * Opens a published file and verifies all of it: every rank gets the same

@@ -130,8 +130,7 @@ int file_read_at(const char *path, uint64_t offset, void *buf, size_t len, struc
     return rc;
 }
 
-/* The folder that holds path, in a new string. */
-static char *parent_of(const char *path, struct error *err)
+char *path_parent(const char *path, struct error *err)
 {
     const char *slash = strrchr(path, '/');
 
@@ -158,7 +157,7 @@ int file_sync(const char *path, struct error *err)
 
 int file_rename(const char *from, const char *to, struct error *err)
 {
-    char *parent = parent_of(to, err);
+    char *parent = path_parent(to, err);
     int rc = -1;
 
     if (!parent)

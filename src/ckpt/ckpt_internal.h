@@ -6,6 +6,7 @@
 
 #include "ckpt/checkpoint.h"
 #include "store/h5file.h"
+#include "store/h5whole.h"
 
 #define CKPT_STATE_FILE   "state.h5"
 #define CKPT_STATE_FOLDER "state"

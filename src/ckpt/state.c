@@ -1,8 +1,9 @@
 /*
  * ckpt/state.c: one state to and from an HDF5 file.
  *
- * The flat arrays are cut over the ranks at chunk bounds, so that no chunk has
- * two writers; the file's bytes do not depend on the cut.
+ * While states are saved without waiting for the disk, the oldest one is not
+ * removed but becomes the next one's space: writing over blocks and cached
+ * pages that are there costs half of new ones, and cannot meet a full disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 #include "base/strbuf.h"
 #include "ckpt_internal.h"
 
-#define SLICE_ALIGN 65536 // elements; HDF5's chunk
+#define SLICE_ALIGN 65536 // elements; the chunk of files from before
+#define SPARE       "spare.h5tmp-0"
 
 static const char *const array_names[3] = { "params", "exp_avg", "exp_avg_sq" };
 
@@ -37,7 +39,7 @@ static int format_table(struct strbuf *table, const struct ckpt_state *state, st
     return strbuf_check(table, err);
 }
 
-static int put_numbers(struct h5file *file, const struct ckpt_state *state, struct error *err)
+static int put_numbers(struct h5whole *whole, const struct ckpt_state *state, struct error *err)
 {
     const struct {
         const char *name;
@@ -50,69 +52,58 @@ static int put_numbers(struct h5file *file, const struct ckpt_state *state, stru
                     { "global_batch", state->global_batch } };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        if (h5file_put_i64(file, numbers[i].name, numbers[i].value, err) < 0)
+        if (h5whole_put_i64(whole, numbers[i].name, numbers[i].value, err) < 0)
             return -1;
     return 0;
 }
 
-static int put_texts(struct h5file *file, const struct ckpt_state *state, const char *table,
+static int put_texts(struct h5whole *whole, const struct ckpt_state *state, const char *table,
                      struct error *err)
 {
     char key[HASH_TEXT_MAX];
 
     hash_text(state->run_key, key);
-    if (h5file_put_text(file, "run_key", key, strlen(key), err) < 0 ||
-        h5file_put_text(file, "tensors", table, strlen(table), err) < 0)
+    if (h5whole_put_text(whole, "run_key", key, strlen(key), err) < 0 ||
+        h5whole_put_text(whole, "tensors", table, strlen(table), err) < 0)
         return -1;
     for (int i = 0; i < CKPT_TEXTS; i++) {
         const char *text = state->texts[i] ? state->texts[i] : "";
 
-        if (h5file_put_text(file, ckpt_text_name(i), text, strlen(text), err) < 0)
+        if (h5whole_put_text(whole, ckpt_text_name(i), text, strlen(text), err) < 0)
             return -1;
     }
     return 0;
 }
 
-static int put_arrays(struct h5file *file, const struct dist *dist, const struct ckpt_state *state,
-                      const uint64_t *bounds, struct error *err)
+static int put_arrays(struct h5whole *whole, const struct ckpt_state *state, struct error *err)
 {
     const float *const arrays[3] = { state->params, state->exp_avg, state->exp_avg_sq };
-    uint64_t first = bounds[dist->rank];
-    uint64_t count = bounds[dist->rank + 1] - first;
 
     for (int i = 0; i < 3; i++)
-        if (h5file_write(file, array_names[i], H5_FLOAT32, state->param_count, first, count,
-                         count ? arrays[i] + first : NULL, err) < 0)
+        if (h5whole_put_array(whole, array_names[i], H5_FLOAT32, state->param_count, arrays[i],
+                              err) < 0)
             return -1;
     return 0;
 }
 
+/* The arrays come last: their place does not depend on what the texts are. Collective. */
 static int write_state(const struct dist *dist, const char *path, const struct ckpt_state *state,
-                       int soon, struct error *err)
+                       const char *spare, int flush, struct error *err)
 {
     struct strbuf table = { 0 };
-    struct h5file *file = NULL;
-    uint64_t *bounds = mem_alloc((size_t)dist->size + 1, sizeof(*bounds), err);
-    int rc = bounds ? format_table(&table, state, err) : -1;
+    struct h5whole *whole = NULL;
+    int rc = format_table(&table, state, err);
 
     dist_assert_same(dist, state->step);
     dist_assert_same(dist, state->param_count);
-    rc = dist_agree(dist, rc, err);
-    if (rc < 0)
-        goto out;
-    dist_cut(dist, state->param_count, SLICE_ALIGN, bounds);
-    rc = h5file_create(&file, dist, path, err);
     if (rc == 0)
-        rc = put_numbers(file, state, err);
-    if (rc == 0)
-        rc = put_texts(file, state, strbuf_text(&table), err);
-    if (rc == 0)
-        rc = put_arrays(file, dist, state, bounds, err);
-    if (rc == 0)
-        rc = soon ? h5file_publish_soon(file, err) : h5file_publish(file, err);
-    h5file_close(file);
-out:
-    free(bounds);
+        rc = h5whole_open(&whole, dist, path, err);
+    if (rc == 0 && (put_numbers(whole, state, err) < 0 ||
+                    put_texts(whole, state, strbuf_text(&table), err) < 0 ||
+                    put_arrays(whole, state, err) < 0))
+        rc = -1;
+    rc = h5whole_publish(whole, dist, rc, spare, flush, err);
+    h5whole_close(whole);
     strbuf_release(&table);
     return rc;
 }
@@ -124,29 +115,24 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
     int rc = dist_agree(dist, path ? 0 : -1, err);
 
     if (rc == 0)
-        rc = write_state(dist, path, state, 0, err);
+        rc = write_state(dist, path, state, NULL, 1, err);
     free(path);
     return rc;
 }
 
-/*
- * Removes the rolling states that are not worth keeping. With soon the newest
- * may not be on disk yet, so the one that stays beside it must be. Local: rank 0.
- */
-static int prune_rolling(const char *folder, int64_t step, int soon, struct error *err)
+/* Rolling states that are not worth keeping: one becomes spare, if not NULL. Local: rank 0. */
+static int prune_rolling(const char *folder, int64_t step, const char *spare, struct error *err)
 {
     int64_t *steps = NULL;
     int count = 0;
     int rc = ckpt_steps(folder, "step-", ".h5", step, &steps, &count, err);
 
-    for (int i = soon ? 1 : CKPT_KEPT; i < count && rc == 0; i++) {
+    for (int i = CKPT_KEPT; i < count && rc == 0; i++) {
         char *path = ckpt_path(folder, "step-", steps[i], ".h5", err);
 
         if (!path)
             rc = -1;
-        else if (i < CKPT_KEPT)
-            rc = file_sync(path, err);
-        else
+        else if (!spare || file_exists(spare) || rename(path, spare) < 0)
             (void)remove(path);
         free(path);
     }
@@ -154,23 +140,41 @@ static int prune_rolling(const char *folder, int64_t step, int soon, struct erro
     return rc;
 }
 
+/*
+ * After a state was published. Without waiting for the disk the newest one is
+ * not there yet, so the one beside it must be before older ones go; each node
+ * flushes what it wrote. Collective.
+ */
+static int keep_two(const struct dist *dist, const char *folder, const char *path,
+                    const char *spare, int64_t step, struct flush **flush, struct error *err)
+{
+    int rc = flush ? flush_wait(flush, err) : 0;
+
+    rc = dist_agree(dist, rc, err);
+    if (rc == 0 && dist->rank == 0)
+        rc = prune_rolling(folder, step, flush ? spare : NULL, err);
+    if (rc == 0 && flush && dist->node_rank == 0)
+        rc = flush_start(flush, path, err);
+    return dist_agree(dist, rc, err);
+}
+
+/* flush NULL: wait for the disk. Collective. */
 static int save_rolling(const struct dist *dist, const char *output_dir,
-                        const struct ckpt_state *state, int soon, struct error *err)
+                        const struct ckpt_state *state, struct flush **flush, struct error *err)
 {
     char *folder = path_join(output_dir, CKPT_STATE_FOLDER, err);
     char *path = folder ? ckpt_path(folder, "step-", state->step, ".h5", err) : NULL;
-    int rc = path ? 0 : -1;
+    char *spare = path ? path_join(folder, SPARE, err) : NULL;
+    int rc = spare ? 0 : -1;
 
     if (rc == 0 && dist->rank == 0)
         rc = folder_make(folder, err);
     rc = dist_agree(dist, rc, err);
     if (rc == 0)
-        rc = write_state(dist, path, state, soon, err);
-    if (rc == 0) {
-        if (dist->rank == 0)
-            rc = prune_rolling(folder, state->step, soon, err);
-        rc = dist_agree(dist, rc, err);
-    }
+        rc = write_state(dist, path, state, spare, flush == NULL, err);
+    if (rc == 0)
+        rc = keep_two(dist, folder, path, spare, state->step, flush, err);
+    free(spare);
     free(path);
     free(folder);
     return rc;
@@ -179,13 +183,13 @@ static int save_rolling(const struct dist *dist, const char *output_dir,
 int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
                       const struct ckpt_state *state, struct error *err)
 {
-    return save_rolling(dist, output_dir, state, 0, err);
+    return save_rolling(dist, output_dir, state, NULL, err);
 }
 
 int ckpt_save_rolling_soon(const struct dist *dist, const char *output_dir,
-                           const struct ckpt_state *state, struct error *err)
+                           const struct ckpt_state *state, struct flush **flush, struct error *err)
 {
-    return save_rolling(dist, output_dir, state, 1, err);
+    return save_rolling(dist, output_dir, state, flush, err);
 }
 
 static int parse_key(const char *text, struct hash *key)

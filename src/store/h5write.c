@@ -11,12 +11,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "store_internal.h"
@@ -51,13 +49,9 @@ static int may_write(struct h5file *file, uint64_t bytes, struct error *err)
 /* Claims a new name beside path; a plain open() says more than HDF5 would. Local to rank 0. */
 static int claim_temp(struct h5file *file, struct error *err)
 {
-    size_t len = strlen(file->path) + 64;
-
-    file->temp = mem_alloc(len, 1, err);
+    file->temp = h5file_temp_name(file->path, err);
     if (!file->temp)
         return -1;
-    (void)snprintf(file->temp, len, "%s" H5FILE_TEMP "%ld-%lld", file->path, (long)getpid(),
-                   (long long)(clock_s() * 1e9));
     file->fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) {
         (void)error_set(err, "cannot write '%s': %s", file->path, strerror(errno));
@@ -99,23 +93,11 @@ static hid_t access_list(const struct dist *dist)
     return list;
 }
 
-/* Room for the seal; attributes and links stay in the root's header. */
-static hid_t creation_list(void)
-{
-    hid_t list = H5Pcreate(H5P_FILE_CREATE);
-
-    if (list < 0 || H5Pset_userblock(list, SEAL_BYTES) < 0 ||
-        H5Pset_link_phase_change(list, 256, 128) < 0 ||
-        H5Pset_attr_phase_change(list, 256, 128) < 0 || H5Pset_obj_track_times(list, 0) < 0)
-        BUG("HDF5 refuses its own settings");
-    return list;
-}
-
 /* H5Fcreate() cuts the file to nothing, so the space is taken anew. Collective. */
 static int create_hdf5(struct h5file *file, struct error *err)
 {
     hid_t access = access_list(file->dist);
-    hid_t creation = creation_list();
+    hid_t creation = h5file_creation_list();
     int rc = 0;
 
     file->id = H5Fcreate(file->temp, H5F_ACC_TRUNC, creation, access);
@@ -272,31 +254,6 @@ int h5file_write(struct h5file *file, const char *name, enum h5type type, uint64
     return h5file_write_slice(file, name, offset, count, data, err);
 }
 
-/* A string of len bytes at the root; rank 0 writes it. len 0: a null dataspace. */
-static void write_text(struct h5file *file, const char *name, const char *text, uint64_t len)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-    hid_t space = H5Screate(len > 0 ? H5S_SCALAR : H5S_NULL);
-    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
-    hid_t id;
-
-    if (type < 0 || space < 0 || list < 0 || H5Tset_size(type, len > 0 ? (size_t)len : 1) < 0 ||
-        H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-        H5Pset_obj_track_times(list, 0) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0)
-        h5file_die(file, "write");
-    id = H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
-    if (id < 0)
-        h5file_die(file, "write");
-    if (file->dist->rank == 0 && len > 0 &&
-        H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0)
-        h5file_die(file, "write");
-    if (H5Dclose(id) < 0)
-        h5file_die(file, "write");
-    (void)H5Pclose(list);
-    (void)H5Sclose(space);
-    (void)H5Tclose(type);
-}
-
 int h5file_put_text(struct h5file *file, const char *name, const char *text, size_t len,
                     struct error *err)
 {
@@ -311,24 +268,19 @@ int h5file_put_text(struct h5file *file, const char *name, const char *text, siz
         rc = error_set(err, "cannot write '%s': the text '%s' holds a zero byte", file->path, name);
     if (settle(file, rc, err) < 0)
         return -1;
-    write_text(file, name, text, length);
+    if (h5put_text(file->id, name, file->dist->rank == 0 ? text : NULL, (size_t)length) < 0)
+        h5file_die(file, "write");
     return 0;
 }
 
 static int put_number(struct h5file *file, const char *name, enum h5type type, const void *value,
                       struct error *err)
 {
-    hid_t space;
-    hid_t id;
-
     check_name(file, name);
     if (may_write(file, SPACE_OBJECT, err) < 0)
         return -1;
-    space = H5Screate(H5S_SCALAR);
-    id = H5Acreate2(file->id, name, h5type_stored(type), space, H5P_DEFAULT, H5P_DEFAULT);
-    if (space < 0 || id < 0 || H5Awrite(id, h5type_native(type), value) < 0 || H5Aclose(id) < 0)
+    if (h5put_number(file->id, name, type, value) < 0)
         h5file_die(file, "write");
-    (void)H5Sclose(space);
     return 0;
 }
 
@@ -364,15 +316,15 @@ static void finish_hdf5(struct h5file *file)
 }
 
 /*
- * Hashes and seals the closed file. With flush, rank 0 flushes it to disk while
- * sealing; other nodes hold pages of their own. Collective.
+ * Hashes and seals the closed file. Rank 0 flushes it to disk while sealing;
+ * other nodes hold pages of their own. Collective.
  */
-static int seal_temp(struct h5file *file, int flush, struct error *err)
+static int seal_temp(struct h5file *file, struct error *err)
 {
     const struct dist *dist = file->dist;
     int rc = 0;
 
-    if (flush && dist->node_rank == 0 && dist->node != 0)
+    if (dist->node_rank == 0 && dist->node != 0)
         rc = file_sync(file->temp, err);
     if (dist->rank == 0 && rc == 0)
         rc = file_size(file->temp, &file->bytes, err);
@@ -382,38 +334,25 @@ static int seal_temp(struct h5file *file, int flush, struct error *err)
     if (settle(file, seal_hash(dist, file->temp, file->bytes, &file->hash, err), err) < 0)
         return -1;
     if (dist->rank == 0)
-        rc = seal_write(file->temp, file->bytes, file->hash, flush, err);
+        rc = seal_write(file->temp, file->bytes, file->hash, 1, err);
     return settle(file, rc, err);
 }
 
-static int publish(struct h5file *file, int flush, struct error *err)
+int h5file_publish(struct h5file *file, struct error *err)
 {
     int rc = 0;
 
     if (may_write(file, 0, err) < 0)
         return -1;
     finish_hdf5(file);
-    if (seal_temp(file, flush, err) < 0)
+    if (seal_temp(file, err) < 0)
         return -1;
-    if (file->dist->rank == 0 && flush)
-        rc = file_rename(file->temp, file->path, err);
-    else if (file->dist->rank == 0 && rename(file->temp, file->path) < 0)
-        rc = error_set(err, "cannot rename '%s' to '%s': %s", file->temp, file->path,
-                       strerror(errno));
+    if (file->dist->rank == 0)
+        rc = h5file_show(file->temp, file->path, 1, err);
     if (settle(file, rc, err) < 0)
         return -1;
     file->writing = 0;
     free(file->temp);
     file->temp = NULL;
     return 0;
-}
-
-int h5file_publish(struct h5file *file, struct error *err)
-{
-    return publish(file, 1, err);
-}
-
-int h5file_publish_soon(struct h5file *file, struct error *err)
-{
-    return publish(file, 0, err);
 }

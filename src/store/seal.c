@@ -18,8 +18,7 @@
 #include "base/mem.h"
 #include "store_internal.h"
 
-#define SEAL_BLOCK ((uint64_t)1 << 20)
-#define SEAL_WORD  "lowrank h5file 1 "
+#define SEAL_WORD "lowrank h5file 1 "
 
 static int read_failed(const char *path, struct error *err)
 {
@@ -77,11 +76,26 @@ out:
     return rc;
 }
 
+uint64_t seal_blocks(uint64_t bytes)
+{
+    uint64_t body = bytes - SEAL_BYTES;
+
+    return body / SEAL_BLOCK + (body % SEAL_BLOCK != 0);
+}
+
+struct hash seal_join(const struct dist *dist, struct hash *hashes, uint64_t blocks,
+                      uint64_t *bounds)
+{
+    for (int r = 0; r <= dist->size; r++)
+        bounds[r] *= sizeof(*hashes);
+    dist_gather_pieces(dist, hashes, bounds);
+    return hash_bytes(hashes, blocks * sizeof(*hashes));
+}
+
 int seal_hash(const struct dist *dist, const char *path, uint64_t bytes, struct hash *hash,
               struct error *err)
 {
-    uint64_t body = bytes - SEAL_BYTES;
-    uint64_t blocks = body / SEAL_BLOCK + (body % SEAL_BLOCK != 0);
+    uint64_t blocks = seal_blocks(bytes);
     struct hash *hashes = mem_alloc(blocks, sizeof(*hashes), err);
     uint64_t *bounds = hashes ? mem_alloc((size_t)dist->size + 1, sizeof(*bounds), err) : NULL;
     int rc = bounds ? 0 : -1;
@@ -91,12 +105,8 @@ int seal_hash(const struct dist *dist, const char *path, uint64_t bytes, struct 
         rc = hash_blocks(path, bytes, bounds[dist->rank], bounds[dist->rank + 1], hashes, err);
     }
     rc = dist_agree(dist, rc, err);
-    if (rc == 0) {
-        for (int r = 0; r <= dist->size; r++)
-            bounds[r] *= sizeof(*hashes);
-        dist_gather_pieces(dist, hashes, bounds);
-        *hash = hash_bytes(hashes, blocks * sizeof(*hashes));
-    }
+    if (rc == 0)
+        *hash = seal_join(dist, hashes, blocks, bounds);
     free(bounds);
     free(hashes);
     return rc;
@@ -124,8 +134,6 @@ static int write_and_flush(int fd, const char seal[SEAL_BYTES], int flush)
     do
         put = pwrite(fd, seal, SEAL_BYTES, 0);
     while (put < 0 && errno == EINTR);
-    if (put == SEAL_BYTES && !flush)
-        space_start_flush(fd);
     return put != SEAL_BYTES ? -1 : flush ? fsync(fd) : 0;
 }
 

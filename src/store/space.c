@@ -1,5 +1,5 @@
 /*
- * store/space.c: disk space taken before HDF5 writes, and what else is Linux's own.
+ * store/space.c: disk space taken before HDF5 writes.
  *
  * MPI-IO and HDF5 do not come back from a failed write: ranks wait for each
  * other inside them, or crash while closing. So a full disk, a quota or a
@@ -7,7 +7,7 @@
  * HDF5 is about to write, and only then is HDF5 called. What was reserved too
  * much is cut off when HDF5 closes the file.
  */
-#define _GNU_SOURCE // fallocate(), sync_file_range()
+#define _GNU_SOURCE // fallocate()
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -31,22 +31,21 @@ static int room_for(int fd, uint64_t bytes)
     return 0;
 }
 
-/* Local to rank 0. */
-static int grow(struct h5file *file, uint64_t end)
+int space_take(int fd, uint64_t from, uint64_t to)
 {
     int rc;
 
-    if (end == file->reserved)
+    if (from == to)
         return 0;
-    if (end > INT64_MAX) {
+    if (to > INT64_MAX) {
         errno = EFBIG;
         return -1;
     }
     do
-        rc = fallocate(file->fd, 0, (off_t)file->reserved, (off_t)(end - file->reserved));
+        rc = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
     while (rc < 0 && errno == EINTR);
     if (rc < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-        rc = room_for(file->fd, end - file->reserved);
+        rc = room_for(fd, to - from);
     return rc;
 }
 
@@ -56,14 +55,10 @@ int space_reserve(struct h5file *file, uint64_t bytes, struct error *err)
 
     if (file_write_must_fail())
         errno = ENOSPC;
-    else if (file->dist->rank != 0 || (end >= bytes && grow(file, end) == 0)) {
+    else if (file->dist->rank != 0 ||
+             (end >= bytes && space_take(file->fd, file->reserved, end) == 0)) {
         file->reserved = end;
         return 0;
     }
     return error_set(err, "cannot write '%s': %s", file->path, strerror(errno));
-}
-
-void space_start_flush(int fd)
-{
-    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }

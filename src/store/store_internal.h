@@ -52,26 +52,67 @@ int h5file_fail(const struct h5file *file, const char *what, struct error *err);
 /* Something that cannot be mended failed inside HDF5: one line, then MPI_Abort. Local. */
 void h5file_die(const struct h5file *file, const char *what) __attribute__((noreturn));
 
+/* What both ways of writing put into a file. 0, or -1 with HDF5's error stack. Local. */
+hid_t h5file_creation_list(void);
+int h5put_text(hid_t file, const char *name, const char *text, size_t len); // text NULL: no content
+int h5put_number(hid_t file, const char *name, enum h5type type, const void *value);
+
+/* A new temporary name beside path, in a new string. Local. */
+char *h5file_temp_name(const char *path, struct error *err);
+
+/* Renames; with flush the folder is flushed to disk. Local. */
+int h5file_show(const char *temp, const char *path, int flush, struct error *err);
+
+/*
+ * A file in memory, for h5whole.c: what HDF5 writes, page by page, and zeros
+ * between. Accepts { 0 }.
+ */
+struct image {
+    char **pages;
+    size_t count, cap;
+    uint64_t bytes; // length, known once HDF5 has closed it
+    int starved;    // memory was out: it is not whole
+};
+
+/* Makes access write to image, which must outlive the file; H5FDunregister() the result. Local. */
+hid_t image_driver(hid_t access, struct image *image);
+void image_read(const struct image *image, uint64_t addr, size_t size, void *buf);
+void image_release(struct image *image);
+
+/* The pages as bytes for another rank, in a new block; and back. Local. */
+char *image_pack(const struct image *image, size_t *len, struct error *err);
+int image_unpack(struct image *image, const char *packed, size_t len, struct error *err);
+
 /*
  * Takes disk space for bytes more; on failure the file may still be closed.
  * Counts as one write of ours. Only rank 0 does more than count. Local.
  */
 int space_reserve(struct h5file *file, uint64_t bytes, struct error *err);
 
-/* Starts writing a file's pages to disk and does not wait. Local; a failure does not matter. */
-void space_start_flush(int fd);
+/* Takes disk space for bytes [from, to) of an open file; errno says why not. Local. */
+int space_take(int fd, uint64_t from, uint64_t to);
 
 /*
  * The seal: the first 512 bytes of a file hold its length and the hash of
  * what follows, as one line of text and zeros.
  */
 #define SEAL_BYTES 512
+#define SEAL_BLOCK ((uint64_t)1 << 20) // what is hashed at once, from SEAL_BYTES on
+
+uint64_t seal_blocks(uint64_t bytes); // how many a file of that length has
+
+/*
+ * Joins the hashes of blocks [bounds[rank], bounds[rank + 1]) of all ranks to
+ * that of the file; the caller's bounds become those of bytes. Collective.
+ */
+struct hash seal_join(const struct dist *dist, struct hash *hashes, uint64_t blocks,
+                      uint64_t *bounds);
 
 /* Hash of bytes [512, bytes) of the file at path; the ranks share the work. Collective. */
 int seal_hash(const struct dist *dist, const char *path, uint64_t bytes, struct hash *hash,
               struct error *err);
 
-/* Writes the seal and flushes the file to disk, or only starts that. Local. */
+/* Writes the seal and, with flush, flushes the file to disk. Local. */
 int seal_write(const char *path, uint64_t bytes, struct hash hash, int flush, struct error *err);
 
 /* Checks length, seal and hash; one message names file and reason. Collective. */

@@ -335,6 +335,9 @@ int job_reserve(struct job *job, struct error *err)
 
 void job_close(struct job *job)
 {
+    struct error ignored; // the last state was waited for
+
+    (void)flush_wait(&job->flush, &ignored);
     trainer_log_close(&job->log);
     history_release(&job->history);
     strbuf_release(&job->profile.steps);

@@ -192,14 +192,16 @@ static int make_state(const struct job *job, struct ckpt_state *state, struct st
     return 0;
 }
 
-int save_rolling(struct job *job, struct error *err)
+int save_rolling(struct job *job, int last, struct error *err)
 {
     struct state_texts texts = { 0 };
     struct ckpt_state state;
     int rc = dist_agree(job->dist, make_state(job, &state, &texts, err), err);
 
     if (rc == 0)
-        rc = ckpt_save_rolling(job->dist, job->cfg->output_dir, &state, err);
+        rc = last ? ckpt_save_rolling(job->dist, job->cfg->output_dir, &state, err)
+                  : ckpt_save_rolling_soon(job->dist, job->cfg->output_dir, &state, &job->flush,
+                                           err);
     state_texts_release(&texts);
     return rc;
 }

@@ -151,7 +151,8 @@ static int after_step(struct job *job, int *stop, struct error *err)
     profile_lap(job->nn.profile, PROFILE_EVALUATION, 0.0);
     if (save_due(job) && save_checkpoint(job, err) < 0)
         return -1;
-    if ((*stop || last || job->step % job->cfg->state_steps == 0) && save_rolling(job, err) < 0)
+    last = last || *stop;
+    if ((last || job->step % job->cfg->state_steps == 0) && save_rolling(job, last, err) < 0)
         return -1;
     profile_lap(job->nn.profile, PROFILE_SAVING, 0.0);
     return 0;

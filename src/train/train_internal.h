@@ -118,6 +118,7 @@ struct job {
     struct eval_record last_eval; // samples 0: none yet
     struct history history;
     struct trainer_log log;
+    struct flush *flush; // of the last state
     struct job_profile profile;
     double start_s, loop_start_s, step_s;
     double eval_s;                    // spent on evaluation since loop_start_s
@@ -213,7 +214,8 @@ int resume_find(struct job *job, struct ckpt_resume *resume, struct error *err);
 /* Takes the found state over: arrays, step, meters, history. */
 int resume_take(struct job *job, struct ckpt_resume *resume, struct error *err);
 
-int save_rolling(struct job *job, struct error *err);
+/* With last the state is on disk afterwards, else soon. */
+int save_rolling(struct job *job, int last, struct error *err);
 int save_checkpoint(struct job *job, struct error *err);
 int save_evaluation(struct job *job, struct error *err);
 int save_results(struct job *job, const struct summary_record *summary, struct error *err);

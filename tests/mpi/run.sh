@@ -80,7 +80,7 @@ break_savers() {
     for rank in 0 2; do
         fine=0
         hit=0
-        for ((n = 1; fine < 5; n += 1 + rank * $4 / 2)); do
+        for ((n = 1; fine < 5; n += rank == 2 ? $4 : 1)); do
             rm -rf "$dir"
             cp -r "$work/good" "$dir"
             launch 3 "$test" "$1" "$dir" "$rank" "$n" >"$work/out" 2>"$work/err"
@@ -139,8 +139,8 @@ if [ -x "$build/tests/mpi/test_agree" ] && [ -z "${only#agree}" ]; then
     abort_ranks
 fi
 if [ -x "$build/tests/mpi/test_checkpoint" ] && [ -z "${only#checkpoint}" ]; then
-    break_savers break write "No space left" 4
-    break_savers starve allocation "out of memory" 9
+    break_savers break write "No space left" 1
+    break_savers starve allocation "out of memory" 10
     kill_savers
 fi
 echo "$passed passed, $failed failed"

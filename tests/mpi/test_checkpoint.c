@@ -8,8 +8,8 @@
  *   loop DIR            saves step after step until it is killed
  *   verify DIR STEP     exit 0 when the newest state is whole and at least STEP
  *   break DIR RANK N    the N-th write of that rank fails while it saves step 2
- *                       after a good step 1; exit 1 with one line, or 0 when
- *                       there are fewer writes
+ *                       and later ones after a good step 1; exit 1 with one
+ *                       line, or 0 when there are fewer writes
  *   starve DIR RANK N   the same for the N-th allocation while it saves and
  *                       resumes
  */
@@ -18,7 +18,8 @@
 #include "ckpt/ckpt_internal.h"
 #include "mpi_test.h"
 
-#define PARAMS 150001 // three chunks, the last one not full
+#define SPARE_NAME "spare.h5tmp-0"
+#define PARAMS     150001 // three chunks, the last one not full
 
 static const struct hash key = { 0x0123456789abcdefu, 0xfedcba9876543210u };
 static const struct hash other_key = { 1, 2 };
@@ -168,6 +169,23 @@ static int has(const char *dir, const char *name)
     return file_exists(path);
 }
 
+/* But for the space that is kept for the next state. */
+static int left_overs(const char *dir)
+{
+    char **names;
+    int count;
+    int found = 0;
+    struct error err;
+
+    if (folder_names(dir, &names, &count, &err) < 0)
+        return 0;
+    for (int i = 0; i < count; i++)
+        found += names[i][0] == '.' ||
+                 (strstr(names[i], "tmp-") != NULL && strcmp(names[i], SPARE_NAME) != 0);
+    folder_names_free(names, count);
+    return found;
+}
+
 static void an_empty_or_missing_folder_resumes_nothing(struct dist *dist)
 {
     char dir[64];
@@ -226,18 +244,25 @@ static void two_rolling_states_are_kept(struct dist *dist)
 static void states_that_reach_the_disk_later_are_kept_alike(struct dist *dist)
 {
     struct error err = { "" };
-    char dir[64];
+    struct flush *flush = NULL;
+    char dir[64], state[80];
     struct run run;
 
     run_init(&run);
     mpi_test_folder(dist, dir);
-    for (int64_t step = 1; step <= 4; step++) {
+    for (int64_t step = 1; step <= 6; step++) {
         run_set(&run, step);
-        assert_all_ok(dist, ckpt_save_rolling_soon(dist, dir, &run.state, &err), &err);
+        if (step == 5)
+            run.state.texts[CKPT_LOG] = "";
+        assert_all_ok(dist, ckpt_save_rolling_soon(dist, dir, &run.state, &flush, &err), &err);
         assert_all_ranks(dist, resumed_step(dist, &run, dir) == step);
     }
-    assert_all_ranks(dist, has(dir, "state/step-4.h5") && has(dir, "state/step-3.h5"));
-    assert_all_ranks(dist, !has(dir, "state/step-2.h5"));
+    assert_all_ok(dist, flush_wait(&flush, &err), &err);
+    assert_all_ranks(dist, has(dir, "state/step-6.h5") && has(dir, "state/step-5.h5"));
+    assert_all_ranks(dist, !has(dir, "state/step-4.h5"));
+    assert_all_ok(dist, save(dist, &run, dir, 7, &err), &err);
+    (void)snprintf(state, sizeof(state), "%s/state", dir);
+    assert_all_ranks(dist, left_overs(state) == 0 && !has(state, SPARE_NAME)); // it is used up
     mpi_test_folder_remove(dist, dir);
     run_release(&run);
 }
@@ -465,24 +490,25 @@ static void the_bytes_of_a_state_do_not_tell_who_wrote_it(struct dist *dist)
 
 /* Rolling states of both kinds, and a folder at every fourth step. Collective. */
 static int save_step(const struct dist *dist, struct run *run, const char *dir, int64_t step,
-                     struct error *err)
+                     struct flush **flush, struct error *err)
 {
     if (step % 4 == 0 && (save_folder(dist, run, dir, step, 0, err) < 0 ||
                           ckpt_prune(dist, dir, step, 2, -1, err) < 0))
         return -1;
     run_set(run, step);
-    return step % 2 ? ckpt_save_rolling_soon(dist, dir, &run->state, err)
+    return step % 5 ? ckpt_save_rolling_soon(dist, dir, &run->state, flush, err)
                     : ckpt_save_rolling(dist, dir, &run->state, err);
 }
 
 static int loop(const struct dist *dist, struct run *run, const char *dir, struct error *err)
 {
     int64_t step = resumed_step(dist, run, dir);
+    struct flush *flush = NULL;
 
     if (step < -1)
         return error_set(err, "the newest state is not whole");
     for (step = step < 0 ? 1 : step + 1; step < 100000; step++) {
-        if (save_step(dist, run, dir, step, err) < 0)
+        if (save_step(dist, run, dir, step, &flush, err) < 0)
             return -1;
         if (dist->rank == 0) {
             (void)printf("%lld\n", (long long)step); // done: may not be lost any more
@@ -505,49 +531,55 @@ static int verify(const struct dist *dist, struct run *run, const char *dir, int
     return 0;
 }
 
-static int left_overs(const char *dir)
-{
-    char **names;
-    int count;
-    int found = 0;
-    struct error err;
-
-    if (folder_names(dir, &names, &count, &err) < 0)
-        return 0;
-    for (int i = 0; i < count; i++)
-        found += names[i][0] == '.' || strstr(names[i], "tmp-") != NULL;
-    folder_names_free(names, count);
-    return found;
-}
-
 /* After a failed save the states before it are there, whole, and nothing else. Collective. */
 static void check_after_failure(const struct dist *dist, struct run *run, const char *dir,
-                                const struct error *err)
+                                int64_t newest, const struct error *err)
 {
-    int64_t newest = has(dir, "checkpoint-2") ? 2 : 1;
-    char state[160];
+    char state[160], next[64];
     int found;
 
     (void)snprintf(state, sizeof(state), "%s/state", dir);
+    (void)snprintf(next, sizeof(next), "state/step-%lld.h5", (long long)newest + 1);
     dist_barrier(dist); // rank 0 removes what it began
     found = left_overs(dir) + left_overs(state);
     dist_barrier(dist);
     if (found > 0)
         BUG("%d left-overs after a failed save (%s)", found, err->msg);
-    if (has(dir, "state/step-2.h5") || resumed_step(dist, run, dir) != newest)
+    if (has(dir, next) || resumed_step(dist, run, dir) != newest)
         BUG("step %d is gone after a failed save (%s)", (int)newest, err->msg);
+}
+
+/* A folder, states that reach the disk later, of which the last writes over the first, one at once. */
+static int save_all(const struct dist *dist, struct run *run, const char *dir, int64_t steps,
+                    int64_t *newest, struct error *err)
+{
+    struct flush *flush = NULL;
+    struct error ignored;
+    int rc = save_folder(dist, run, dir, 2, 0, err);
+
+    *newest = rc == 0 ? 2 : 1;
+    for (int64_t step = 3; step <= steps && rc == 0; step++) {
+        run_set(run, step);
+        rc = ckpt_save_rolling_soon(dist, dir, &run->state, &flush, err);
+        *newest = rc == 0 ? step : *newest;
+    }
+    (void)flush_wait(&flush, &ignored);
+    if (rc == 0)
+        rc = save(dist, run, dir, steps + 1, err);
+    return rc;
 }
 
 static int break_write(const struct dist *dist, struct run *run, const char *dir, int rank,
                        const char *n, struct error *err)
 {
+    int64_t newest;
+
     if (dist->rank == rank)
         (void)setenv("LOWRANK_FAIL_WRITE", n, 1);
-    if (save_folder(dist, run, dir, 2, 0, err) < 0 || save(dist, run, dir, 2, err) < 0) {
-        check_after_failure(dist, run, dir, err);
-        return -1;
-    }
-    return 0;
+    if (save_all(dist, run, dir, 6, &newest, err) == 0)
+        return 0;
+    check_after_failure(dist, run, dir, newest, err);
+    return -1;
 }
 
 /* The N-th allocation fails on one rank, wherever that is: an error, never a hang. */
@@ -555,11 +587,12 @@ static int starve(const struct dist *dist, struct run *run, const char *dir, int
                   const char *n, struct error *err)
 {
     struct ckpt_resume resume = { 0 };
+    int64_t newest;
     int rc = -1;
 
     if (dist->rank == rank)
         (void)setenv("LOWRANK_FAIL_ALLOC", n, 1);
-    if (save_folder(dist, run, dir, 2, 0, err) == 0 && save(dist, run, dir, 2, err) == 0 &&
+    if (save_all(dist, run, dir, 3, &newest, err) == 0 &&
         ckpt_resume_open(&resume, dist, dir, &key, err) == 0 &&
         ckpt_resume_arrays(&resume, run->arrays[0], run->arrays[1], run->arrays[2], PARAMS, err) ==
             0)

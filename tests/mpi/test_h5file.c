@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "mpi_test.h"
 #include "store/h5file.h"
+#include "store/h5whole.h"
 #include "store/store_internal.h"
 
 #define COUNT 200003 // a prime, a little over three chunks
@@ -406,6 +407,89 @@ static void cleaning_removes_only_our_left_overs(struct dist *dist)
     mpi_test_folder_remove(dist, folder);
 }
 
+#define WHOLE 700001 // doubles, a prime: 5 blocks of the seal and a piece
+
+/* What every rank holds is written by all of them, over what is at spare; the number is rank 0's. Collective. */
+static int write_whole(const struct dist *dist, const char *path, const char *spare,
+                       const double *values, struct error *err)
+{
+    static const int32_t ints[3] = { 1, -2, 3 };
+    struct h5whole *whole = NULL;
+    int rc = h5whole_open(&whole, dist, path, err);
+
+    if (rc == 0 && (h5whole_put_i64(whole, "n", dist->rank - 7, err) < 0 ||
+                    h5whole_put_array(whole, "ints", H5_INT32, 3, ints, err) < 0 ||
+                    h5whole_put_text(whole, "t", "\xc3\xa4", 2, err) < 0 ||
+                    h5whole_put_array(whole, "nothing", H5_INT64, 0, NULL, err) < 0 ||
+                    h5whole_put_array(whole, "values", H5_FLOAT64, WHOLE, values, err) < 0 ||
+                    h5whole_put_text(whole, "empty", "", 0, err) < 0))
+        rc = -1;
+    rc = h5whole_publish(whole, dist, rc, spare, spare == NULL, err);
+    h5whole_close(whole);
+    return rc;
+}
+
+static int whole_is_right(struct h5file *file, const double *values, struct error *err)
+{
+    double *read = mem_alloc(WHOLE, sizeof(*read), err);
+    int32_t ints[3];
+    int64_t number = 0;
+    uint64_t total = 1;
+    char *text = NULL;
+    size_t len;
+    int right = read && h5file_get_i64(file, "n", &number, err) == 0 && number == -7 &&
+                h5file_get_text(file, "t", &text, &len, err) == 0 && len == 2 &&
+                h5file_find(file, "nothing", H5_INT64, &total) && total == 0 &&
+                h5file_find(file, "values", H5_FLOAT64, &total) && total == WHOLE &&
+                h5file_read(file, "values", H5_FLOAT64, 0, WHOLE, read, err) == 0 &&
+                memcmp(read, values, WHOLE * sizeof(*read)) == 0 &&
+                h5file_read(file, "ints", H5_INT32, 0, 3, ints, err) == 0 && ints[1] == -2;
+
+    free(text);
+    free(read);
+    return right;
+}
+
+/* On any number of ranks, in new space and over a longer and a shorter file: the same bytes. */
+static void what_every_rank_holds_is_written_alike_by_any_number(struct dist *dist)
+{
+    static const uint64_t spares[3] = { 0, 100, 9000000 };
+    struct error err = { "" };
+    struct hash first = { 0 };
+    char dir[64], path[96], spare[96];
+    double *values = mem_alloc(WHOLE, sizeof(*values), &err);
+
+    mpi_test_folder(dist, dir);
+    (void)snprintf(path, sizeof(path), "%s/a.h5", dir);
+    (void)snprintf(spare, sizeof(spare), "%s/a.h5tmp-0", dir);
+    assert_all_ranks(dist, values != NULL);
+    for (int i = 0; i < WHOLE; i++)
+        values[i] = 1.0 / (i + 1);
+    for (int size = 1; size <= dist->size; size++)
+        for (int s = 0; s < 3; s++) {
+            struct dist group;
+            struct h5file *file = NULL;
+            int right = 1;
+            int rc = 0;
+
+            if (s > 0 && dist->rank == 0)
+                rc = file_write(spare, "old", 3, &err) < 0 || truncate(spare, (off_t)spares[s]) < 0;
+            group_open(dist, &group, size);
+            if (dist->rank < size && rc == 0)
+                rc = write_whole(&group, path, s > 0 ? spare : NULL, values, &err);
+            group_close(&group);
+            assert_all_ok(dist, dist_agree(dist, rc, &err), &err);
+            assert_all_ok(dist, h5file_open(&file, dist, path, &err), &err);
+            right = whole_is_right(file, values, &err);
+            first = size == 1 && s == 0 ? h5file_hash(file) : first;
+            right = right && hash_equal(h5file_hash(file), first) && !file_exists(spare);
+            h5file_close(file);
+            assert_all_ranks(dist, right);
+        }
+    free(values);
+    mpi_test_folder_remove(dist, dir);
+}
+
 int main(void)
 {
     static const struct mpi_test tests[] = {
@@ -417,6 +501,7 @@ int main(void)
         MPI_TEST(every_damage_is_refused_by_all_ranks),
         MPI_TEST(zeros_turned_into_ones_are_noticed),
         MPI_TEST(cleaning_removes_only_our_left_overs),
+        MPI_TEST(what_every_rank_holds_is_written_alike_by_any_number),
     };
 
     return mpi_test_run(tests, MPI_TEST_COUNT(tests));

@@ -1,0 +1,402 @@
+/*
+ * store/h5whole.c: the layout by HDF5 in memory, the bytes by plain writes.
+ *
+ * The file's bytes are the image's, but for the stretches that the arrays
+ * cover. They are dealt to the ranks in the seal's blocks, so that each rank
+ * hashes what it writes, while it is in the processor's cache. Writes begin
+ * and end at multiples of WRITE_ALIGN instead, a little behind the blocks: no
+ * page of the file has two writers, which network file systems do not take
+ * well.
+ */
+#include "store/h5whole.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "store_internal.h"
+
+#define WRITE_ALIGN 65536 // the largest page of the machines we know
+
+struct stretch {
+    const char *data;
+    uint64_t at, bytes; // place in the file, ascending
+};
+
+struct h5whole {
+    const struct dist *dist;
+    char *path;
+    struct image image;
+    hid_t driver;
+    hid_t id; // negative: laid out, or not rank 0
+    struct stretch *arrays;
+    size_t count, cap;
+};
+
+/* --- the layout ---------------------------------------------------------- */
+
+static int fail(const struct h5whole *whole, struct error *err)
+{
+    (void)H5Eclear2(H5E_DEFAULT);
+    return error_set(err, "cannot write '%s': HDF5 cannot lay it out%s", whole->path,
+                     whole->image.starved ? ": out of memory" : "");
+}
+
+static int create(struct h5whole *whole, struct error *err)
+{
+    hid_t access, creation;
+
+    h5file_tame();
+    access = H5Pcreate(H5P_FILE_ACCESS);
+    creation = h5file_creation_list();
+    whole->driver = access < 0 ? -1 : image_driver(access, &whole->image);
+    if (whole->driver >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+        H5Pset_meta_block_size(access, 0) >= 0 && H5Pset_small_data_block_size(access, 0) >= 0)
+        whole->id = H5Fcreate(whole->path, H5F_ACC_TRUNC, creation, access);
+    (void)H5Pclose(creation);
+    (void)H5Pclose(access);
+    return whole->id < 0 ? fail(whole, err) : 0;
+}
+
+int h5whole_open(struct h5whole **out, const struct dist *dist, const char *path, struct error *err)
+{
+    struct h5whole *whole = mem_alloc(1, sizeof(*whole), err);
+
+    *out = NULL;
+    if (!whole)
+        return -1;
+    whole->dist = dist;
+    whole->id = whole->driver = -1;
+    whole->path = mem_strdup(path, err);
+    if (!whole->path || (dist->rank == 0 && create(whole, err) < 0)) {
+        h5whole_close(whole);
+        return -1;
+    }
+    *out = whole;
+    return 0;
+}
+
+int h5whole_put_i64(struct h5whole *whole, const char *name, int64_t value, struct error *err)
+{
+    if (whole->dist->rank != 0)
+        return 0;
+    return h5put_number(whole->id, name, H5_INT64, &value) < 0 ? fail(whole, err) : 0;
+}
+
+int h5whole_put_text(struct h5whole *whole, const char *name, const char *text, size_t len,
+                     struct error *err)
+{
+    if (whole->dist->rank != 0)
+        return 0;
+    if (len > 0 && memchr(text, '\0', len))
+        return error_set(err, "cannot write '%s': the text '%s' holds a zero byte", whole->path,
+                         name);
+    return h5put_text(whole->id, name, text, len) < 0 ? fail(whole, err) : 0;
+}
+
+/* A contiguous dataset whose space is taken at once; *at is its place in the file. */
+static int create_array(hid_t file, const char *name, enum h5type type, uint64_t total,
+                        uint64_t *at)
+{
+    hsize_t dims = total;
+    hid_t space = H5Screate_simple(1, &dims, NULL);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t id = -1;
+    haddr_t offset = HADDR_UNDEF;
+
+    if (H5Pset_obj_track_times(list, 0) >= 0 && H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) >= 0 &&
+        H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) >= 0)
+        id = H5Dcreate2(file, name, h5type_stored(type), space, H5P_DEFAULT, list, H5P_DEFAULT);
+    if (id >= 0 && total > 0)
+        offset = H5Dget_offset(id);
+    *at = offset;
+    (void)H5Pclose(list);
+    (void)H5Sclose(space);
+    return id < 0 || H5Dclose(id) < 0 || (total > 0 && offset == HADDR_UNDEF) ? -1 : 0;
+}
+
+int h5whole_put_array(struct h5whole *whole, const char *name, enum h5type type, uint64_t total,
+                      const void *data, struct error *err)
+{
+    uint64_t at = 0;
+
+    if (H5Tequal(h5type_native(type), h5type_stored(type)) <= 0)
+        return error_set(err, "cannot write '%s': this machine is not little-endian", whole->path);
+    if (mem_grow((void *)&whole->arrays, &whole->cap, whole->count + 1, sizeof(*whole->arrays),
+                 err) < 0)
+        return -1;
+    if (whole->dist->rank == 0 && create_array(whole->id, name, type, total, &at) < 0)
+        return fail(whole, err);
+    if (total > 0)
+        whole->arrays[whole->count++] =
+            (struct stretch){ .data = data, .at = at, .bytes = size_mul(total, h5type_size(type)) };
+    return 0;
+}
+
+/* HDF5 writes what it still holds back. Local. */
+static int lay_out(struct h5whole *whole, struct error *err)
+{
+    herr_t rc = H5Fclose(whole->id);
+
+    whole->id = -1;
+    return rc < 0 || whole->image.starved ? fail(whole, err) : 0;
+}
+
+/* Rank 0's layout on all ranks. Collective. */
+static int share_layout(struct h5whole *whole, struct error *err)
+{
+    const struct dist *dist = whole->dist;
+    char *packed = NULL;
+    size_t len = 0;
+    int rc = 0;
+
+    if (dist->size == 1)
+        return 0;
+    dist_bcast(dist, &whole->image.bytes, sizeof(whole->image.bytes), 0);
+    for (size_t i = 0; i < whole->count; i++)
+        dist_bcast(dist, &whole->arrays[i].at, sizeof(whole->arrays[i].at), 0);
+    if (dist->rank == 0)
+        packed = image_pack(&whole->image, &len, err);
+    rc = dist_agree(dist, dist->rank != 0 || packed ? 0 : -1, err);
+    if (rc == 0)
+        rc = dist_bcast_text(dist, &packed, &len, 0, err);
+    if (rc == 0) {
+        if (dist->rank != 0)
+            rc = image_unpack(&whole->image, packed, len, err);
+        rc = dist_agree(dist, rc, err);
+    }
+    free(packed);
+    return rc;
+}
+
+/* --- the bytes ------------------------------------------------------------- */
+
+/* Bytes [at, at + len) of the file: in an array if it holds them all, else put together in buf. */
+static const char *view(const struct h5whole *whole, uint64_t at, size_t len, char *buf)
+{
+    uint64_t end = at + len;
+    char *to = buf;
+
+    for (size_t i = 0; i <= whole->count; i++) { // each array, and what lies before it
+        const struct stretch last = { NULL, end, 0 };
+        const struct stretch *a = i < whole->count ? &whole->arrays[i] : &last;
+        uint64_t before = a->at < at ? at : a->at < end ? a->at : end;
+        uint64_t until = a->at + a->bytes < end ? a->at + a->bytes : end;
+
+        if (at >= a->at && end <= a->at + a->bytes && to == buf)
+            return a->data + (at - a->at);
+        image_read(&whole->image, at, (size_t)(before - at), to);
+        to += before - at;
+        at = before;
+        if (until > at) {
+            memcpy(to, a->data + (at - a->at), (size_t)(until - at));
+            to += until - at;
+            at = until;
+        }
+    }
+    return buf;
+}
+
+/* errno says why not. */
+static int write_fully(int fd, const char *bytes, size_t len, uint64_t at)
+{
+    while (len > 0) {
+        ssize_t put = pwrite(fd, bytes, len, (off_t)at);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return -1;
+        bytes += put;
+        at += (uint64_t)put;
+        len -= (size_t)put;
+    }
+    return 0;
+}
+
+/* Where the writes of blocks below b end; those of the first block begin at byte 0. */
+static uint64_t write_bound(uint64_t b, uint64_t bytes)
+{
+    uint64_t bound = b * SEAL_BLOCK + WRITE_ALIGN;
+
+    return b == 0 ? 0 : bound < bytes ? bound : bytes;
+}
+
+/* Blocks [first, end) into the file, and their hashes. Local. */
+static int write_blocks(const struct h5whole *whole, int fd, char *buf, uint64_t first,
+                        uint64_t end, struct hash *hashes)
+{
+    uint64_t bytes = whole->image.bytes;
+
+    for (uint64_t b = first; b < end; b++) {
+        uint64_t at = SEAL_BYTES + b * SEAL_BLOCK;
+        uint64_t from = write_bound(b, bytes);
+        uint64_t to = write_bound(b + 1, bytes);
+        uint64_t start = from < at ? from : at;
+        const char *view_of =
+            view(whole, start, (size_t)(to - start), buf); // at's block ends before to
+
+        hashes[b] = hash_bytes(view_of + (at - start),
+                               (size_t)(bytes - at < SEAL_BLOCK ? bytes - at : SEAL_BLOCK));
+        if (write_fully(fd, view_of + (from - start), (size_t)(to - from), from) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* This rank's part of the file; each opens it by itself. Local. */
+static int write_part(const struct h5whole *whole, const char *temp, uint64_t first, uint64_t end,
+                      struct hash *hashes, struct error *err)
+{
+    char *buf = mem_alloc(SEAL_BLOCK + WRITE_ALIGN, 1, err);
+    int fd, rc;
+
+    if (!buf)
+        return -1;
+    fd = open(temp, O_WRONLY | O_CLOEXEC);
+    rc = fd < 0 ? -1 : 0;
+    if (rc == 0 && file_write_must_fail()) {
+        errno = ENOSPC;
+        rc = -1;
+    }
+    if (rc == 0)
+        rc = write_blocks(whole, fd, buf, first, end, hashes);
+    if (fd >= 0) {
+        int reason = errno;
+
+        if (close(fd) == 0)
+            errno = reason;
+        else
+            rc = -1;
+    }
+    free(buf);
+    return rc < 0 ? error_set(err, "cannot write '%s': %s", whole->path, strerror(errno)) : 0;
+}
+
+/* The spare is as long as the file will be, or shorter. errno says why not. Local. */
+static int shorten(int fd, uint64_t bytes)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return -1;
+    return (uint64_t)st.st_size > bytes ? ftruncate(fd, (off_t)bytes) : 0;
+}
+
+/* The file's name while it is written, its length and its space: the spare, or a new one. Rank 0. */
+static char *begin_file(const struct h5whole *whole, const char *spare, struct error *err)
+{
+    int taken = spare && file_exists(spare);
+    char *temp = taken ? mem_strdup(spare, err) : h5file_temp_name(whole->path, err);
+    int fd = temp ? open(temp, O_WRONLY | O_CLOEXEC | (taken ? 0 : O_CREAT | O_EXCL), 0666) : -1;
+
+    if (!temp)
+        return NULL;
+    if (fd < 0 || shorten(fd, whole->image.bytes) < 0 ||
+        space_take(fd, 0, whole->image.bytes) < 0) {
+        (void)error_set(err, "cannot write '%s': %s", whole->path, strerror(errno));
+        if (fd >= 0)
+            (void)unlink(temp);
+        free(temp);
+        temp = NULL;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return temp;
+}
+
+/* The same on all ranks. The caller frees *temp. Collective. */
+static int share_file(const struct h5whole *whole, const struct dist *dist, const char *spare,
+                      char **temp, struct error *err)
+{
+    size_t len = 0;
+    int rc = 0;
+
+    *temp = NULL;
+    if (dist->rank == 0) {
+        *temp = begin_file(whole, spare, err);
+        len = *temp ? strlen(*temp) : 0;
+        rc = *temp ? 0 : -1;
+    }
+    rc = dist_agree(dist, rc, err);
+    return rc < 0 ? -1 : dist_bcast_text(dist, temp, &len, 0, err);
+}
+
+/* All blocks, dealt to the ranks; the hash of the file. Collective. */
+static int write_all(const struct h5whole *whole, const struct dist *dist, const char *temp,
+                     struct hash *hash, struct error *err)
+{
+    uint64_t blocks = seal_blocks(whole->image.bytes);
+    struct hash *hashes = mem_alloc(blocks, sizeof(*hashes), err);
+    uint64_t *bounds = hashes ? mem_alloc((size_t)dist->size + 1, sizeof(*bounds), err) : NULL;
+    int rc = -1;
+
+    if (bounds) {
+        dist_cut(dist, blocks, 1, bounds);
+        rc = write_part(whole, temp, bounds[dist->rank], bounds[dist->rank + 1], hashes, err);
+    }
+    rc = dist_agree(dist, rc, err);
+    if (rc == 0)
+        *hash = seal_join(dist, hashes, blocks, bounds);
+    free(bounds);
+    free(hashes);
+    return rc;
+}
+
+/* Writes, seals and, with flush, brings to disk the file temp. Collective. */
+static int fill_file(const struct h5whole *whole, const struct dist *dist, const char *temp,
+                     int flush, struct error *err)
+{
+    struct hash hash;
+    int rc = write_all(whole, dist, temp, &hash, err);
+
+    if (rc < 0)
+        return -1;
+    if (flush && dist->node != 0 && dist->node_rank == 0) // each node has pages of its own
+        rc = file_sync(temp, err);
+    if (flush && dist->node_count > 1)
+        rc = dist_agree(dist, rc, err);
+    if (rc == 0 && dist->rank == 0)
+        rc = seal_write(temp, whole->image.bytes, hash, flush, err);
+    if (rc == 0 && dist->rank == 0)
+        rc = h5file_show(temp, whole->path, flush, err);
+    return dist_agree(dist, rc, err);
+}
+
+int h5whole_publish(struct h5whole *whole, const struct dist *dist, int rc, const char *spare,
+                    int flush, struct error *err)
+{
+    char *temp = NULL;
+
+    if (rc == 0 && dist->rank == 0)
+        rc = lay_out(whole, err);
+    if (dist_agree(dist, rc, err) < 0 || share_layout(whole, err) < 0)
+        return -1;
+    rc = share_file(whole, dist, spare, &temp, err);
+    if (rc == 0)
+        rc = fill_file(whole, dist, temp, flush, err);
+    if (rc < 0 && temp && dist->rank == 0)
+        (void)unlink(temp);
+    free(temp);
+    return rc;
+}
+
+void h5whole_close(struct h5whole *whole)
+{
+    if (!whole)
+        return;
+    if (whole->id >= 0)
+        (void)H5Fclose(whole->id);
+    if (whole->driver >= 0)
+        (void)H5FDunregister(whole->driver);
+    (void)H5Eclear2(H5E_DEFAULT);
+    image_release(&whole->image);
+    free(whole->arrays);
+    free(whole->path);
+    free(whole);
+}
