@@ -8,12 +8,14 @@ tests/golden/tokenizers. Options: --megabytes N (10) of generated text,
 --seed N, --code-points (every code point in some surroundings), --files GLOB ... (real files, as they are, added to the text),
 --speed (CPU time of both, one thread, whole documents, the best of --repeat
 passes; the library by its quickest call, the one without offsets).
+--json OUT writes what --speed or the comparison found, a list with one object a folder.
 Every id must be equal, with special tokens cut out and taken as text. Exit
 status 1 when one differs.
 """
 
 import argparse
 import glob
+import json
 import os
 import struct
 import subprocess
@@ -106,6 +108,7 @@ def main():
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--once", action="store_true", help="special tokens cut out only")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", metavar="OUT")
     args = parser.parse_args()
     folders = args.folders or sorted(glob.glob(os.path.join(here, "..", "golden", "tokenizers", "*")))
     texts = tokenizer_texts.tricky() if not args.speed else []
@@ -118,7 +121,7 @@ def main():
                 texts.append(f.read())
     size = sum(len(t.encode("utf-8")) for t in texts)
     print("tokenizers %s; %d texts, %.1f MB" % (__version__, len(texts), size / 1e6))
-    failed = 0
+    failed, found = 0, []
     with tempfile.TemporaryDirectory() as work:
         write_texts(os.path.join(work, "texts"), texts)
         for folder in folders:
@@ -126,12 +129,20 @@ def main():
             if args.speed:
                 ours, theirs = speed(args.program, folder, texts, work, args.repeat)
                 print("%-10s ours %.1f MB/s, library %.2f MB/s: %.1fx" % (name, ours, theirs, ours / theirs))
+                found.append({"tokenizer": name, "bytes": size, "ours_mb_per_s": ours,
+                              "library_mb_per_s": theirs, "ratio": ours / theirs,
+                              "library": "tokenizers " + __version__})
                 continue
             for split in (False,) if args.once else (False, True):
                 bad, tokens, count = compare(args.program, folder, texts, work, split)
                 print("%-10s%s %d texts, %d ids: %s" % (name, " (special tokens as text)" if split else "", count,
                                                        tokens, "equal" if not bad else "%d texts DIFFER" % bad))
                 failed += bad
+                found.append({"tokenizer": name, "special_tokens_as_text": split, "texts": count,
+                              "ids": tokens, "texts_that_differ": bad})
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(found, f, indent=1)
     sys.exit(1 if failed else 0)
 
 
