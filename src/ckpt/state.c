@@ -86,16 +86,18 @@ static int put_arrays(struct h5whole *whole, const struct ckpt_state *state, str
     return 0;
 }
 
-/* The arrays come last: their place does not depend on what the texts are. Collective. */
-static int write_state(const struct dist *dist, const char *path, const struct ckpt_state *state,
-                       const char *spare, int flush, struct error *err)
+/* rc: whether this rank can. Collective. */
+static int write_state(const struct dist *dist, int rc, const char *path,
+                       const struct ckpt_state *state, const char *spare, int flush,
+                       struct error *err)
 {
     struct strbuf table = { 0 };
     struct h5whole *whole = NULL;
-    int rc = format_table(&table, state, err);
 
     dist_assert_same(dist, state->step);
     dist_assert_same(dist, state->param_count);
+    if (rc == 0 && dist->rank == 0)
+        rc = format_table(&table, state, err);
     if (rc == 0)
         rc = h5whole_open(&whole, dist, path, err);
     if (rc == 0 && (put_numbers(whole, state, err) < 0 ||
@@ -112,10 +114,8 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
                     struct error *err)
 {
     char *path = path_join(folder, CKPT_STATE_FILE, err);
-    int rc = dist_agree(dist, path ? 0 : -1, err);
+    int rc = write_state(dist, path ? 0 : -1, path, state, NULL, 1, err);
 
-    if (rc == 0)
-        rc = write_state(dist, path, state, NULL, 1, err);
     free(path);
     return rc;
 }
@@ -140,38 +140,40 @@ static int prune_rolling(const char *folder, int64_t step, const char *spare, st
     return rc;
 }
 
-/*
- * After a state was published. Without waiting for the disk the newest one is
- * not there yet, so the one beside it must be before older ones go; each node
- * flushes what it wrote. Collective.
- */
+/* After a state was published. With flush, each node begins to flush what it wrote. Collective. */
 static int keep_two(const struct dist *dist, const char *folder, const char *path,
                     const char *spare, int64_t step, struct flush **flush, struct error *err)
 {
-    int rc = flush ? flush_wait(flush, err) : 0;
+    int rc = 0;
 
-    rc = dist_agree(dist, rc, err);
-    if (rc == 0 && dist->rank == 0)
+    if (dist->rank == 0)
         rc = prune_rolling(folder, step, flush ? spare : NULL, err);
     if (rc == 0 && flush && dist->node_rank == 0)
         rc = flush_start(flush, path, err);
     return dist_agree(dist, rc, err);
 }
 
-/* flush NULL: wait for the disk. Collective. */
+/*
+ * flush NULL: wait for the disk. Otherwise the new state is not there yet when
+ * older ones go, so the one before it must be: its flush was begun a save ago
+ * and is waited for by all nodes before anything is published. Collective.
+ */
 static int save_rolling(const struct dist *dist, const char *output_dir,
                         const struct ckpt_state *state, struct flush **flush, struct error *err)
 {
     char *folder = path_join(output_dir, CKPT_STATE_FOLDER, err);
     char *path = folder ? ckpt_path(folder, "step-", state->step, ".h5", err) : NULL;
     char *spare = path ? path_join(folder, SPARE, err) : NULL;
+    struct error late;
     int rc = spare ? 0 : -1;
 
     if (rc == 0 && dist->rank == 0)
         rc = folder_make(folder, err);
-    rc = dist_agree(dist, rc, err);
-    if (rc == 0)
-        rc = write_state(dist, path, state, spare, flush == NULL, err);
+    if (flush && flush_wait(flush, &late) < 0 && rc == 0) {
+        *err = late;
+        rc = -1;
+    }
+    rc = write_state(dist, rc, path, state, spare, flush == NULL, err);
     if (rc == 0)
         rc = keep_two(dist, folder, path, spare, state->step, flush, err);
     free(spare);

@@ -19,6 +19,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "store_internal.h"
 
 #define WRITE_ALIGN 65536 // the largest page of the machines we know
@@ -145,33 +146,6 @@ static int lay_out(struct h5whole *whole, struct error *err)
 
     whole->id = -1;
     return rc < 0 || whole->image.starved ? fail(whole, err) : 0;
-}
-
-/* Rank 0's layout on all ranks. Collective. */
-static int share_layout(struct h5whole *whole, struct error *err)
-{
-    const struct dist *dist = whole->dist;
-    char *packed = NULL;
-    size_t len = 0;
-    int rc = 0;
-
-    if (dist->size == 1)
-        return 0;
-    dist_bcast(dist, &whole->image.bytes, sizeof(whole->image.bytes), 0);
-    for (size_t i = 0; i < whole->count; i++)
-        dist_bcast(dist, &whole->arrays[i].at, sizeof(whole->arrays[i].at), 0);
-    if (dist->rank == 0)
-        packed = image_pack(&whole->image, &len, err);
-    rc = dist_agree(dist, dist->rank != 0 || packed ? 0 : -1, err);
-    if (rc == 0)
-        rc = dist_bcast_text(dist, &packed, &len, 0, err);
-    if (rc == 0) {
-        if (dist->rank != 0)
-            rc = image_unpack(&whole->image, packed, len, err);
-        rc = dist_agree(dist, rc, err);
-    }
-    free(packed);
-    return rc;
 }
 
 /* --- the bytes ------------------------------------------------------------- */
@@ -310,32 +284,63 @@ static char *begin_file(const struct h5whole *whole, const char *spare, struct e
     return temp;
 }
 
-/* The same on all ranks. The caller frees *temp. Collective. */
-static int share_file(const struct h5whole *whole, const struct dist *dist, const char *spare,
-                      char **temp, struct error *err)
+static void pack_number(struct strbuf *message, uint64_t number)
 {
-    size_t len = 0;
-    int rc = 0;
-
-    *temp = NULL;
-    if (dist->rank == 0) {
-        *temp = begin_file(whole, spare, err);
-        len = *temp ? strlen(*temp) : 0;
-        rc = *temp ? 0 : -1;
-    }
-    rc = dist_agree(dist, rc, err);
-    return rc < 0 ? -1 : dist_bcast_text(dist, temp, &len, 0, err);
+    strbuf_add(message, &number, sizeof(number));
 }
 
-/* All blocks, dealt to the ranks; the hash of the file. Collective. */
-static int write_all(const struct h5whole *whole, const struct dist *dist, const char *temp,
+static uint64_t unpack_number(const char **at)
+{
+    uint64_t number;
+
+    memcpy(&number, *at, sizeof(number));
+    *at += sizeof(number);
+    return number;
+}
+
+/* What the other ranks must know, in one message: *temp and the layout. Local: rank 0. */
+static int begin(struct h5whole *whole, const char *spare, char **temp, struct strbuf *message,
+                 struct error *err)
+{
+    if (lay_out(whole, err) < 0)
+        return -1;
+    *temp = begin_file(whole, spare, err);
+    if (!*temp)
+        return -1;
+    pack_number(message, whole->image.bytes);
+    for (size_t i = 0; i < whole->count; i++)
+        pack_number(message, whole->arrays[i].at);
+    pack_number(message, strlen(*temp));
+    strbuf_puts(message, *temp);
+    image_pack(&whole->image, message);
+    return strbuf_check(message, err);
+}
+
+/* The other side of it. Local. */
+static int follow(struct h5whole *whole, char **temp, const char *message, size_t len,
+                  struct error *err)
+{
+    const char *at = message;
+    uint64_t name_len;
+
+    whole->image.bytes = unpack_number(&at);
+    for (size_t i = 0; i < whole->count; i++)
+        whole->arrays[i].at = unpack_number(&at);
+    name_len = unpack_number(&at);
+    *temp = mem_strndup(at, (size_t)name_len, err);
+    at += name_len;
+    return *temp ? image_unpack(&whole->image, at, len - (size_t)(at - message), err) : -1;
+}
+
+/* All blocks, dealt to the ranks; the hash of the file. rc: whether this rank can. Collective. */
+static int write_all(const struct h5whole *whole, const struct dist *dist, int rc, const char *temp,
                      struct hash *hash, struct error *err)
 {
-    uint64_t blocks = seal_blocks(whole->image.bytes);
-    struct hash *hashes = mem_alloc(blocks, sizeof(*hashes), err);
+    uint64_t blocks = rc == 0 ? seal_blocks(whole->image.bytes) : 0;
+    struct hash *hashes = rc == 0 ? mem_alloc(blocks, sizeof(*hashes), err) : NULL;
     uint64_t *bounds = hashes ? mem_alloc((size_t)dist->size + 1, sizeof(*bounds), err) : NULL;
-    int rc = -1;
 
+    rc = -1;
     if (bounds) {
         dist_cut(dist, blocks, 1, bounds);
         rc = write_part(whole, temp, bounds[dist->rank], bounds[dist->rank + 1], hashes, err);
@@ -348,13 +353,13 @@ static int write_all(const struct h5whole *whole, const struct dist *dist, const
     return rc;
 }
 
-/* Writes, seals and, with flush, brings to disk the file temp. Collective. */
-static int fill_file(const struct h5whole *whole, const struct dist *dist, const char *temp,
+/* Writes, seals, with flush brings to disk, and shows the file temp. Collective. */
+static int fill_file(const struct h5whole *whole, const struct dist *dist, int rc, const char *temp,
                      int flush, struct error *err)
 {
     struct hash hash;
-    int rc = write_all(whole, dist, temp, &hash, err);
 
+    rc = write_all(whole, dist, rc, temp, &hash, err);
     if (rc < 0)
         return -1;
     if (flush && dist->node != 0 && dist->node_rank == 0) // each node has pages of its own
@@ -368,20 +373,35 @@ static int fill_file(const struct h5whole *whole, const struct dist *dist, const
     return dist_agree(dist, rc, err);
 }
 
+/*
+ * Few collective calls: where ranks share their cores with others, each costs
+ * a turn of the scheduler.
+ */
 int h5whole_publish(struct h5whole *whole, const struct dist *dist, int rc, const char *spare,
                     int flush, struct error *err)
 {
+    struct strbuf own = { 0 };
     char *temp = NULL;
+    char *message;
+    size_t len;
 
     if (rc == 0 && dist->rank == 0)
-        rc = lay_out(whole, err);
-    if (dist_agree(dist, rc, err) < 0 || share_layout(whole, err) < 0)
-        return -1;
-    rc = share_file(whole, dist, spare, &temp, err);
+        rc = begin(whole, spare, &temp, &own, err);
+    message = own.text;
+    len = own.len;
+    rc = dist_agree(dist, rc, err);
     if (rc == 0)
-        rc = fill_file(whole, dist, temp, flush, err);
+        rc = dist_bcast_text(dist, &message, &len, 0, err);
+    if (rc == 0) {
+        if (dist->rank != 0)
+            rc = follow(whole, &temp, message, len, err);
+        rc = fill_file(whole, dist, rc, temp, flush, err);
+    }
     if (rc < 0 && temp && dist->rank == 0)
         (void)unlink(temp);
+    if (dist->rank != 0)
+        free(message);
+    strbuf_release(&own);
     free(temp);
     return rc;
 }

@@ -163,23 +163,13 @@ void image_read(const struct image *image, uint64_t addr, size_t size, void *buf
     }
 }
 
-char *image_pack(const struct image *image, size_t *len, struct error *err)
+void image_pack(const struct image *image, struct strbuf *out)
 {
-    uint64_t used = 0;
-    char *packed;
-    char *to;
-
     for (uint64_t i = 0; i < image->count; i++)
-        used += image->pages[i] != NULL;
-    *len = size_mul(used, sizeof(uint64_t) + PAGE);
-    packed = to = mem_alloc(*len, 1, err);
-    for (uint64_t i = 0; packed && i < image->count; i++)
         if (image->pages[i]) {
-            memcpy(to, &i, sizeof(i));
-            memcpy(to + sizeof(i), image->pages[i], PAGE);
-            to += sizeof(i) + PAGE;
+            strbuf_add(out, &i, sizeof(i));
+            strbuf_add(out, image->pages[i], PAGE);
         }
-    return packed;
 }
 
 int image_unpack(struct image *image, const char *packed, size_t len, struct error *err)

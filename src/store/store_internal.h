@@ -6,6 +6,7 @@
 
 #include <hdf5.h>
 
+#include "base/strbuf.h"
 #include "store/h5file.h"
 
 #define H5FILE_CHUNK 65536 // elements
@@ -79,8 +80,8 @@ hid_t image_driver(hid_t access, struct image *image);
 void image_read(const struct image *image, uint64_t addr, size_t size, void *buf);
 void image_release(struct image *image);
 
-/* The pages as bytes for another rank, in a new block; and back. Local. */
-char *image_pack(const struct image *image, size_t *len, struct error *err);
+/* The pages as bytes for another rank, and back. Local. */
+void image_pack(const struct image *image, struct strbuf *out);
 int image_unpack(struct image *image, const char *packed, size_t len, struct error *err);
 
 /*
