@@ -281,6 +281,9 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
         plan->weight_bytes += job->model.weights.tensors[i].bytes;
     choose_kept_layers(job);
     plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
+    if (ranks > 1) // what the chunks on their way take at most
+        plan->state_bytes +=
+            DIST_SUM_WINDOW * (P < DIST_SUM_CHUNK ? P : DIST_SUM_CHUNK) * sizeof(int64_t);
     plan->base_bytes = resident_bytes();
     return 0;
 }
