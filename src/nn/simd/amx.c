@@ -73,53 +73,78 @@ int amx_takes(const struct gemm_call *g)
 
 /* ---- tiles ----------------------------------------------------------------- */
 
-static void tiles_on(void)
-{
-    struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = { .palette = 1 };
-
-    for (int t = 0; t < 8; t++) {
-        config.row_bytes[t] = 64;
-        config.rows[t] = SIDE;
-    }
-    _tile_loadconfig(&config);
-}
+/* All eight tiles alike: 16 rows of 64 bytes. */
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_shapes = { .palette = 1,
+                  .row_bytes = { 64, 64, 64, 64, 64, 64, 64, 64 },
+                  .rows = { SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE, SIDE } };
 
 enum { ROW_BYTES = 64 };
 
-/* Adds the products of a panel of rows and one of columns to tiles 0 to 3, [row half][column half]. */
-INLINE void add_products(const uint16_t *a, const uint16_t *b, int steps, int a_parts, int b_parts,
-                         int tiles)
+/* Part a of a number of op(A) times part b of one of op(B). Neighbours in a list share one, which stays loaded. */
+struct pair {
+    int a, b;
+};
+
+static const struct pair pairs_1x1[] = { { 0, 0 } };
+static const struct pair pairs_3x1[] = { { 0, 0 }, { 1, 0 }, { 2, 0 } };
+static const struct pair pairs_3x2[] = { { 2, 0 }, { 1, 0 }, { 0, 0 }, { 0, 1 }, { 1, 1 } };
+static const struct pair pairs_3x3[PAIRS] = { { 0, 2 }, { 0, 0 }, { 2, 0 },
+                                              { 1, 0 }, { 1, 1 }, { 0, 1 } };
+
+/*
+ * Adds the products of a panel of rows and one of columns to tiles 0 to 3, [row half][column half].
+ * high, wide: there is a second half of the rows, of the columns.
+ */
+INLINE void add_pairs(const uint16_t *a, const uint16_t *b, int steps, const struct pair *pair,
+                      int count, int a_parts, int b_parts, int high, int wide)
 {
     for (int s = 0; s < steps; s++) {
-        for (int q = 0; q < b_parts; q++) {
-            int last = a_parts < PARTS - q ? a_parts : PARTS - q;
+#pragma GCC unroll 6
+        for (int i = 0; i < count; i++) {
+            const uint16_t *at = a + (size_t)pair[i].a * 2 * TILE;
+            const uint16_t *bt = b + (size_t)(pair[i].b * (1 + wide)) * TILE;
+            int new_a = i == 0 || pair[i].a != pair[i - 1].a;
+            int new_b = i == 0 || pair[i].b != pair[i - 1].b;
 
-            _tile_loadd(6, b, ROW_BYTES);
-            if (tiles == 2)
-                _tile_loadd(7, b + TILE, ROW_BYTES);
-            for (int p = 0; p < last; p++) {
-                _tile_loadd(4, a + (size_t)p * 2 * TILE, ROW_BYTES);
-                _tile_dpbf16ps(0, 4, 6);
-                if (tiles == 2)
-                    _tile_dpbf16ps(1, 4, 7);
-                _tile_loadd(5, a + (size_t)p * 2 * TILE + TILE, ROW_BYTES);
+            if (new_a)
+                _tile_loadd(4, at, ROW_BYTES);
+            if (new_b)
+                _tile_loadd(6, bt, ROW_BYTES);
+            _tile_dpbf16ps(0, 4, 6);
+            if (wide && new_b)
+                _tile_loadd(7, bt + TILE, ROW_BYTES);
+            if (wide)
+                _tile_dpbf16ps(1, 4, 7);
+            if (high && new_a)
+                _tile_loadd(5, at + TILE, ROW_BYTES);
+            if (high)
                 _tile_dpbf16ps(2, 5, 6);
-                if (tiles == 2)
-                    _tile_dpbf16ps(3, 5, 7);
-            }
-            b += tiles * TILE;
+            if (high && wide)
+                _tile_dpbf16ps(3, 5, 7);
         }
         a += (size_t)a_parts * 2 * TILE;
+        b += (size_t)(b_parts * (1 + wide)) * TILE;
     }
 }
 
-/* ---- numbers in parts ------------------------------------------------------ */
+INLINE void add_products(const uint16_t *a, const uint16_t *b, int steps, int a_parts, int b_parts,
+                         int high, int wide)
+{
+    if (a_parts == 1)
+        add_pairs(a, b, steps, pairs_1x1, 1, 1, 1, high, wide);
+    else if (b_parts == 1)
+        add_pairs(a, b, steps, pairs_3x1, 3, 3, 1, high, wide);
+    else if (b_parts == 2)
+        add_pairs(a, b, steps, pairs_3x2, 5, 3, 2, high, wide);
+    else
+        add_pairs(a, b, steps, pairs_3x3, PAIRS, 3, 3, high, wide);
+}
 
-static const int pair_a[PAIRS] = { 0, 0, 0, 1, 1, 2 }, pair_b[PAIRS] = { 0, 1, 2, 0, 1, 0 };
+/* ---- numbers in parts ------------------------------------------------------ */
 
 /* The upper halves of 32 floats. */
 INLINE __m512i upper_halves(__m512i low, __m512i high)
@@ -305,8 +330,8 @@ static void pack_columns(uint16_t *dst, const struct operand *b, int k0, int kc,
     pack_panel(dst, b, k0, kc, j, n, tiles, b->along);
 }
 
-/* dst [pair][n], ld apart: the parts of n floats that a pair of products takes. */
-static void spread(uint16_t *dst, size_t ld, const float *x, int n, const int *pair)
+/* dst [pair][n], ld apart: the parts of n floats that pairs take, on the left or on the right. */
+static void spread(uint16_t *dst, size_t ld, const float *x, int n, int right)
 {
     for (int i = 0; i < n; i += STEP) {
         __mmask32 mask = n - i >= STEP ? 0xffffffffu : (1u << (n - i)) - 1;
@@ -314,7 +339,8 @@ static void spread(uint16_t *dst, size_t ld, const float *x, int n, const int *p
 
         load(part, x, DTYPE_F32, (size_t)i, n - i, PARTS);
         for (int t = 0; t < PAIRS; t++)
-            _mm512_mask_storeu_epi16(dst + (size_t)t * ld + i, mask, part[pair[t]]);
+            _mm512_mask_storeu_epi16(dst + (size_t)t * ld + i, mask,
+                                     part[right ? pairs_3x3[t].b : pairs_3x3[t].a]);
     }
 }
 
@@ -325,7 +351,7 @@ static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m,
     struct operand a = { buffer, DTYPE_BF16, 1, 1, (size_t)(PAIRS * R) };
 
     for (int i = 0; i < m; i++)
-        spread(buffer + (size_t)i * a.ld, (size_t)R, u + (size_t)i * ldu, R, pair_a);
+        spread(buffer + (size_t)i * a.ld, (size_t)R, u + (size_t)i * ldu, R, 0);
     pack_rows(dst, &a, 0, PAIRS * R, 0, m);
 }
 
@@ -339,12 +365,11 @@ static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int 
 
     if (g->trans_b)
         for (int c = 0; c < n; c++)
-            spread(buffer + (size_t)c * b.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R,
-                   pair_b);
+            spread(buffer + (size_t)c * b.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R, 1);
     else
         for (int k = 0; k < R; k++)
             spread(buffer + (size_t)k * PANEL, (size_t)R * PANEL, g->v + (size_t)k * g->ldv + j, n,
-                   pair_b);
+                   1);
     pack_columns(dst, &b, 0, PAIRS * R, 0, n, tiles_of(n));
 }
 
@@ -394,34 +419,47 @@ static void update(float *c, size_t ldc, const float *sums, int m, int n, float 
         }
 }
 
+/* GCC does not know that loading a tile reads memory: what was packed must be there by now. */
+INLINE void finish_stores(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
 /* The sums of a panel of rows and one of columns; without b's low-rank end where low_rank is 0. */
 INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t *b, int b_parts,
-                       int tiles, int low_rank)
+                       int high, int wide, int low_rank)
 {
+    finish_stores();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    add_products(a, b, at->steps, at->a_parts, b_parts, tiles);
+    add_products(a, b, at->steps, at->a_parts, b_parts, high, wide);
     if (low_rank)
         add_products(a + (size_t)at->steps * at->a_parts * 2 * TILE,
-                     b + (size_t)at->steps * b_parts * tiles * TILE, at->low_rank_steps, 1, 1,
-                     tiles);
+                     b + (size_t)at->steps * b_parts * (1 + wide) * TILE, at->low_rank_steps, 1, 1,
+                     high, wide);
     _tile_stored(0, at->sums, PANEL * sizeof(float));
-    _tile_stored(2, at->sums + SIDE * PANEL, PANEL * sizeof(float));
-    if (tiles == 1)
-        return;
-    _tile_stored(1, at->sums + SIDE, PANEL * sizeof(float));
-    _tile_stored(3, at->sums + SIDE * PANEL + SIDE, PANEL * sizeof(float));
+    if (wide)
+        _tile_stored(1, at->sums + SIDE, PANEL * sizeof(float));
+    if (high)
+        _tile_stored(2, at->sums + SIDE * PANEL, PANEL * sizeof(float));
+    if (high && wide)
+        _tile_stored(3, at->sums + SIDE * PANEL + SIDE, PANEL * sizeof(float));
 }
 
+/* Of m rows, and of columns so many tiles wide. */
 static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
-                              int b_parts, int tiles, int low_rank)
+                              int b_parts, int m, int tiles, int low_rank)
 {
-    if (tiles == 1)
-        panel_sums(at, a, b, b_parts, 1, low_rank);
+    if (m > SIDE && tiles == 2)
+        panel_sums(at, a, b, b_parts, 1, 1, low_rank);
+    else if (m > SIDE)
+        panel_sums(at, a, b, b_parts, 1, 0, low_rank);
+    else if (tiles == 2)
+        panel_sums(at, a, b, b_parts, 0, 1, low_rank);
     else
-        panel_sums(at, a, b, b_parts, 2, low_rank);
+        panel_sums(at, a, b, b_parts, 0, 0, low_rank);
 }
 
 /* What this block of K adds to m rows of U. */
@@ -432,7 +470,7 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
         int n = at->d - j < PANEL ? at->d - j : PANEL;
 
         product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
-                          at->d_parts, tiles_of(n), 0);
+                          at->d_parts, m, tiles_of(n), 0);
         update(g->u + (size_t)row * g->ldu + j, g->ldu, at->sums, m, n, g->gamma,
                at->k0 == 0 ? 0.0f : 1.0f);
     }
@@ -492,8 +530,8 @@ static void block_product(const struct gemm_call *g, const struct block *at)
         for (int i = 0; i < at->mc; i += PANEL) {
             int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
 
-            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, tiles,
-                              at->low_rank_steps > 0);
+            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, m,
+                              tiles, at->low_rank_steps > 0);
             update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
                    at->beta);
         }
@@ -521,7 +559,7 @@ static void product(const struct gemm_call *g, float *scratch, int parts)
     at.pd = at.pa + A_NUMBERS;
     at.pb = at.pd + D_NUMBERS;
     at.buffer = at.pb + B_NUMBERS;
-    tiles_on();
+    _tile_loadconfig(&tile_shapes);
     for (at.j0 = 0; at.j0 < g->N; at.j0 += nb) {
         at.nc = g->N - at.j0 < nb ? g->N - at.j0 : nb;
         at.d = at.j0 == 0 && g->d ? g->R : 0;
