@@ -259,7 +259,7 @@ fuzz:
 
 bench: all $(BENCH_BIN)
 	@[ -n "$(MODEL)" ] && [ -n "$(ORACLE_PYTHON)" ] || { echo 'usage: make bench MODEL=FOLDER \
-	ORACLE_PYTHON=PYTHON [BENCH="--bf16 FOLDER --rounds 3 ..."]; see tests/bench/report.py' >&2; exit 2; }
+	ORACLE_PYTHON=PYTHON [BENCH="--rounds 3 ..."]; see tests/bench/report.py' >&2; exit 2; }
 	PROGRAM=$(BUILD)/lowrank HF_HUB_OFFLINE=1 $(ORACLE_PYTHON) tests/bench/report.py --model $(MODEL) $(BENCH)
 
 config-summary:

@@ -6,10 +6,11 @@
 All train the same rows in the same order from a new adapter (r 8, every
 linear), global batch 8, dropout 0. LLaMA-Factory at its best on CPUs: the
 float32 folder, gradient checkpointing off; --lf-batch lists rows per
-micro-batch to try, the fastest counts. With --bf16 FOLDER also as its own
-examples are: a bf16 folder, gradient checkpointing on; and with bf16: true on
-that folder, checkpointing off. lowrank then reads that folder, too: the weights
-are the same numbers. --lowrank lists ranks x threads, with :bf16 for bf16: true,
+micro-batch to try, the fastest counts. Where --model is a bfloat16 folder, as
+models are published, that float32 folder is a copy of it, widened, so the weights
+are the same numbers for all; and LLaMA-Factory runs as its own examples are, too,
+on the bfloat16 folder with gradient checkpointing on, and with bf16: true,
+checkpointing off. --lowrank lists ranks x threads, with :bf16 for bf16: true,
 with :native for gemm_backend: native. Tokens are real ones, without padding, of the steps after the first
 (which pays for warming up on all sides); a rate is those tokens over the
 seconds from the end of step 1 to the end of the last step, as the logs show
@@ -39,8 +40,7 @@ import harness as h  # noqa: E402
 def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="float32 folder")
-    parser.add_argument("--bf16", metavar="FOLDER", help="a bf16 folder of it: LLaMA-Factory's examples too")
+    parser.add_argument("--model", required=True, help="bfloat16 or float32 folder")
     parser.add_argument("--dataset-dir", default=os.path.join(ROOT, "configs/demo/data"))
     parser.add_argument("--dataset", default="cluster_qa,cluster_chat")
     parser.add_argument("--template", default="smollm2")
@@ -78,6 +78,29 @@ def launch(command, log, env):
     return usage.ru_maxrss * 1024
 
 
+def is_bf16(folder):
+    config = h.read_json(os.path.join(folder, "config.json"))
+    return config.get("dtype", config.get("torch_dtype")) == "bfloat16"
+
+
+def widened(args, work):
+    """The model's folder in float32: itself, or a copy below work."""
+    if not is_bf16(args.model):
+        return args.model
+    from safetensors.torch import load_file, save_file
+    copy = os.path.join(work, "float32")
+    if not os.path.exists(copy):
+        shutil.copytree(args.model, copy)
+        for name in os.listdir(copy):
+            path = os.path.join(copy, name)
+            if name.endswith(".safetensors"):
+                save_file({k: v.float() for k, v in load_file(path).items()}, path, {"format": "pt"})
+        config = {**h.read_json(os.path.join(copy, "config.json")), "dtype": "float32", "torch_dtype": "float32"}
+        with open(os.path.join(copy, "config.json"), "w", encoding="utf-8") as f:
+            json.dump(config, f)
+    return copy
+
+
 def run_lf(args, work, batch, folder, **changes):
     yaml, steps = os.path.join(work, "lf.yaml"), os.path.join(work, "lf.jsonl")
     settings = {**common(args, folder), "use_cpu": True, "disable_gradient_checkpointing": True,
@@ -96,7 +119,7 @@ def run_lf(args, work, batch, folder, **changes):
 
 def run_lowrank(args, work, tokens, ranks, threads, pairs):
     yaml, out = os.path.join(work, "lowrank.yaml"), os.path.join(work, "out")
-    settings = {**common(args, args.bf16 or args.model), "global_batch_size": 8, "output_dir": out,
+    settings = {**common(args, args.model), "global_batch_size": 8, "output_dir": out,
                 "per_device_train_batch_size": 1, "cache_dir": os.path.join(work, "cache"),
                 "threads_per_rank": threads}
     with open(yaml, "w", encoding="utf-8") as f:
@@ -127,12 +150,12 @@ def sides(args):
     found = []
     for batch in args.lf_batch.split(","):
         found.append((f"LLaMA-Factory, float32, micro-batch {batch}", 1e-5,
-                      lambda work, tokens, b=int(batch): run_lf(args, work, b, args.model)))
-    if args.bf16:
+                      lambda work, tokens, b=int(batch): run_lf(args, work, b, widened(args, work))))
+    if is_bf16(args.model):
         found.append((EXAMPLES, 5e-2, lambda work, tokens: run_lf(
-            args, work, 1, args.bf16, disable_gradient_checkpointing=False)))
+            args, work, 1, args.model, disable_gradient_checkpointing=False)))
         found.append(("LLaMA-Factory, bf16: true", 5e-2,
-                      lambda work, tokens: run_lf(args, work, 1, args.bf16, bf16=True)))
+                      lambda work, tokens: run_lf(args, work, 1, args.model, bf16=True)))
     for entry in args.lowrank.split(","):
         size, _, variant = entry.partition(":")
         ranks, threads = (int(n) for n in size.split("x"))
@@ -173,7 +196,7 @@ def main():
     for name, v in rates.items():
         print(f"{name:<42} {spread(v, '7.1f')} tokens/s; {spread(over(v, best), '.2f')} of "
               "LLaMA-Factory's best in float32" +
-              (f"; {spread(over(v, rates[EXAMPLES]), '.2f')} of its examples" if args.bf16 else "") +
+              (f"; {spread(over(v, rates[EXAMPLES]), '.2f')} of its examples" if EXAMPLES in rates else "") +
               "; min, median, max")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:

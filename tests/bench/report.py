@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Measures lowrank on this machine and writes docs/performance.md, with what it measured beside it.
 
-    $ORACLE_PYTHON tests/bench/report.py --model FOLDER [--bf16 FOLDER] [--rounds 3] [--steps 8] ...
+    $ORACLE_PYTHON tests/bench/report.py --model FOLDER [--rounds 3] [--steps 8] ...
+    python3 tests/bench/report.py --large FOLDER    (only a large model's memory anew)
     python3 tests/bench/report.py --write           (anew from docs/performance.json)
 
 Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks,
 and the other programs of tests/bench. `make bench MODEL=FOLDER` builds all that
-is needed and calls this. The document says on which machine, with which
+is needed and calls this. --large takes a folder that make_model.py wrote: one
+step of 2 rows of 2048 tokens, on 1 and 2 ranks. The document says on which machine, with which
 versions and when it was made; figures of other machines differ.
 """
 
@@ -65,7 +67,7 @@ def machine():
 def profile(args, work, *pairs):
     out, yaml = os.path.join(work, "profile"), os.path.join(work, "profile.yaml")
     with open(yaml, "w", encoding="utf-8") as f:
-        f.write(h.yaml_text({**peer.common(args, args.bf16 or args.model), "global_batch_size": 8,
+        f.write(h.yaml_text({**peer.common(args, args.model), "global_batch_size": 8,
                              "profile": True, "per_device_train_batch_size": 1, "output_dir": out,
                              "threads_per_rank": 1}))
     print("+ a profiled run " + " ".join(pairs), flush=True)
@@ -78,7 +80,7 @@ def profile(args, work, *pairs):
 def passes(args, backend):
     rows = []
     for leaves, tokens in LENGTHS:
-        text = output([program("pass"), args.bf16 or args.model, str(leaves), str(tokens), "1", backend])
+        text = output([program("pass"), args.model, str(leaves), str(tokens), "1", backend])
         rows.append([leaves, tokens, *max((float(t), float(share)) for t, share in
                                           re.findall(r"([\d.]+) tokens/s.*?([\d.]+) %", text))])
     return rows
@@ -96,7 +98,7 @@ def compare(work, passed):
 
 
 def measure(args, passed, work):
-    model, watched = args.bf16 or args.model, os.path.join(work, "profile", "profile.json")
+    watched = os.path.join(work, "profile", "profile.json")
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
     found = {"date": str(datetime.date.today()), "cores": len(os.sched_getaffinity(0)),
              "version": h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
@@ -104,14 +106,28 @@ def measure(args, passed, work):
              "peer": compare(work, passed),
              "native": profile(args, work, "gemm_backend=native"), "profile": profile(args, work)}
     found["saving"] = script("bench/saving.py", "--profile", watched, "--folder", work)
-    found["start"] = script("bench/start.py", "--model", model)
-    found["preprocess"] = script("bench/preprocess.py", "--model", model, "--dataset", args.dataset, *data)
+    found["start"] = script("bench/start.py", "--model", args.model)
+    found["preprocess"] = script("bench/preprocess.py", "--model", args.model, "--dataset", args.dataset, *data)
     found["tokenizer"] = output([sys.executable, os.path.join(ROOT, "tests/oracle/tokenizer_compare.py"),
                                  "--program", program("tokenizer_encode"), "--speed"])
     found["attention"] = {name: attention(*options) for name, options in
                           (("auto", []), ("bf16", ["auto", "bf16"]), ("native", ["native"]))}
     found["passes"] = {b: passes(args, b) for b in ("auto", "native")}
     return found
+
+
+def large(folder, work):
+    yaml = os.path.join(work, "large.yaml")
+    with open(yaml, "w", encoding="utf-8") as f:
+        f.write(h.yaml_text({
+            "model_name_or_path": folder, "stage": "sft", "do_train": True, "finetuning_type": "lora",
+            "lora_rank": 8, "lora_target": "all", "template": "qwen", "dataset": "long",
+            "dataset_dir": os.path.join(folder, "data"), "cutoff_len": 2048, "max_steps": 1,
+            "per_device_train_batch_size": 1, "global_batch_size": 2, "save_strategy": "no",
+            "report_to": "none", "output_dir": os.path.join(work, "large")}))
+    text = output([sys.executable, os.path.join(ROOT, "tests/cli/memory.py"), yaml])
+    return {"date": str(datetime.date.today()), "rows": re.findall(
+        r"(\d+) ranks: per (rank|node) (\d+) MiB forecast, (\d+) MiB measured, ([+-][\d.]+)%", text)}
 
 
 # --- writing ----------------------------------------------------------------
@@ -189,6 +205,15 @@ def tokenizer_table(text):
     return "\n".join(lines)
 
 
+def large_table(found):
+    if not found:
+        return "Not measured: `--large`."
+    lines = [f"Measured on {found['date']}.", "", "| ranks | of | forecast, MiB | measured, MiB | off |",
+             "|---:|---|---:|---:|---:|"]
+    return "\n".join(lines + [f"| {r} | a {what} | {said} | {got} | {off} % |"
+                              for r, what, said, got, off in found["rows"]])
+
+
 def whole_share(data):
     """Operations of all steps over their seconds, of the matrix rate."""
     steps = data["steps"][1:]
@@ -209,8 +234,8 @@ Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
 
 SmolLM2-135M or the model given, LoRA rank 8 on every linear module, global batch 8, {tokens} real tokens a
 run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads. Ratios are taken
-within a round: to the fastest of its float32 settings (float32 folder, gradient checkpointing off), and to what
-its examples say (bfloat16 folder, checkpointing on). lowrank computes in float32 but for `bf16: true`.
+within a round: to the fastest of its float32 settings (the folder widened to float32, gradient checkpointing off),
+and to what its examples say (the bfloat16 folder, checkpointing on). lowrank computes in float32 but for `bf16: true`.
 
 ![tokens per second](performance.svg)
 
@@ -267,9 +292,16 @@ The tokenizer on one thread, `tests/oracle/tokenizer_compare.py --speed`, ids eq
 ## Saving after every step
 
 `tests/bench/saving.py`: a rolling state, adapter and optimizer, written whole and hashed; the step is the one of
-the first profile above.
+the first profile above. 20 M parameters are those of a 7B model, whose steps take many times as long.
 
 {saving}
+
+## Memory of a large model
+
+One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random weights
+(`tests/bench/make_model.py`), on one node; what `lowrank check` foresees and the peak, by `tests/cli/memory.py`.
+
+{large}
 """
 
 
@@ -286,7 +318,7 @@ def write(found):
         native_share=100 * whole_share(native) / native["gemm_rate"], products=product_table(data),
         passes=pass_table(found["passes"]), attention=attention_table(found["attention"]),
         start="\n".join(found["start"]), preprocess="\n".join(found["preprocess"]),
-        tokenizer=tokenizer_table(found["tokenizer"]), saving="\n".join(found["saving"]))
+        tokenizer=tokenizer_table(found["tokenizer"]), saving="\n".join(found["saving"]), large=large_table(found.get("large")))
     for name, content in (("performance.md", text), ("performance.svg", chart.bars(
             "SmolLM2-135M, LoRA rank 8: tokens a second", "tokens/s", rows, "lowrank"))):
         with open(os.path.join(DOCS, name), "w", encoding="utf-8") as f:
@@ -294,10 +326,17 @@ def write(found):
         print(f"written: docs/{name}")
 
 
+def kept(found, measured):
+    """Writes what was measured; what it lacks stays as it was."""
+    before = h.read_json(measured) if os.path.exists(measured) else {}
+    with open(measured, "w", encoding="utf-8") as f:
+        json.dump({**before, **found}, f, indent=1)
+
+
 def main():
-    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                  add_help=False)
+    own = argparse.ArgumentParser(add_help=False)
     own.add_argument("--write", action="store_true")
+    own.add_argument("--large", metavar="FOLDER")
     mine, passed = own.parse_known_args()
     measured = os.path.join(DOCS, "performance.json")
     if not mine.write:
@@ -305,9 +344,9 @@ def main():
         for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
             del os.environ[name]
         sys.argv[1:] = passed
-        found = measure(peer.parse(), passed, h.Checks("report").work)
-        with open(measured, "w", encoding="utf-8") as f:
-            json.dump(found, f, indent=1)
+        work = h.Checks("report").work
+        kept({"large": large(os.path.abspath(mine.large), work)} if mine.large
+             else measure(peer.parse(), passed, work), measured)
     write(h.read_json(measured))
     return 0
 
