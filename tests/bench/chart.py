@@ -15,7 +15,7 @@ def bars(title, unit, rows, highlight):
     """The chart's text; rows whose name begins with highlight are dark."""
     most = max(spread[2] for _, spread in rows)
     step, bottom = scale_step(most), TOP + ROW * len(rows)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 70}" height="{bottom + 34}" '
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 100}" height="{bottom + 34}" '
            'font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="#fff"/>',
            f'<text x="12" y="22" font-size="14">{escape(title)}</text>']
