@@ -24,7 +24,8 @@ static const struct config_key rows[] = {
           "memory of a rank for activations, as 16GB; beyond it they are recomputed; null takes "
           "four fifths of what the node or the job's control group has beside the weights",
           LIMITS(1, 1e18)),
-    WORKS(token_budget, INT, "null", "tokens computed together; null fits them to the caches",
+    WORKS(token_budget, INT, "null",
+          "tokens computed together; null: 2048, or down to 512 where activations do not fit",
           LIMITS(1, HUGE_COUNT)),
     WORKS(state_steps, INT, "1", "steps between two writes of the state that a resume starts from",
           LIMITS(1, HUGE_COUNT)),

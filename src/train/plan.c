@@ -16,7 +16,10 @@
 #include "base/mem.h"
 #include "train/train_internal.h"
 
-enum { TOKEN_BUDGET = 2048 };
+enum {
+    TOKEN_BUDGET = 2048, // tokens of a pass: more do not make products faster
+    TOKEN_LEAST = 512    // fewer cost more than to compute activations again
+};
 
 static size_t resident_bytes(void)
 {
@@ -241,12 +244,8 @@ static void choose_kept_layers(struct job *job)
 
 static int plan_local(struct job *job, struct error *err)
 {
-    struct plan *plan = &job->plan;
     const struct sample_store *store = &job->store;
 
-    plan->together = leaves_together(job, err);
-    if (plan->together < 0)
-        return -1;
     if (job->train && (open_schedule(job, err) < 0 || walk_schedule(job, err) < 0))
         return -1;
     for (int s = 0; s < store->set_count; s++)
@@ -263,23 +262,58 @@ int64_t global_batch_of(const struct config *cfg, int ranks)
     return (int64_t)cfg->per_device_train_batch_size * ranks * cfg->gradient_accumulation_steps;
 }
 
+/* The plan for passes of so many tokens; what start says holds for every number. Collective. */
+static int plan_passes(struct job *job, const struct plan *start, int token_budget,
+                       struct error *err)
+{
+    job->plan = *start;
+    job->plan.token_budget = token_budget;
+    if (dist_agree(job->dist, plan_local(job, err), err) < 0)
+        return -1;
+    choose_kept_layers(job);
+    return 0;
+}
+
+static int keeps_all_layers(const struct job *job)
+{
+    return job->plan.shape.kept_layers >= job->model.config.L - job->model.first_layer;
+}
+
+/*
+ * The most tokens with which every layer keeps its activations; if even few do not make that
+ * possible, or the user says how many, that many. Collective.
+ */
+static int choose_passes(struct job *job, const struct plan *start, struct error *err)
+{
+    int asked = (int)job->cfg->token_budget, most = asked > 0 ? asked : TOKEN_BUDGET;
+    int rc = plan_passes(job, start, most, err);
+
+    for (int n = most / 2; rc == 0 && asked == 0 && n >= TOKEN_LEAST && !keeps_all_layers(job);
+         n /= 2)
+        rc = plan_passes(job, start, n, err);
+    if (rc == 0 && !keeps_all_layers(job) && job->plan.token_budget < most)
+        rc = plan_passes(job, start, most, err);
+    return rc;
+}
+
 int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_batch,
               struct error *err)
 {
     const struct config *cfg = job->cfg;
     struct plan *plan = &job->plan;
+    struct plan start;
     size_t P = job->adapter.param_count;
 
-    *plan = (struct plan){ .ranks = ranks,
+    start = (struct plan){ .ranks = ranks,
                            .ranks_per_node = ranks_per_node < ranks ? ranks_per_node : ranks,
                            .leaves_max = 1 };
-    plan->global_batch = global_batch > 0 ? global_batch : global_batch_of(cfg, ranks);
-    plan->token_budget = cfg->token_budget > 0 ? (int)cfg->token_budget : TOKEN_BUDGET;
-    if (dist_agree(job->dist, plan_local(job, err), err) < 0)
-        return -1;
+    start.global_batch = global_batch > 0 ? global_batch : global_batch_of(cfg, ranks);
     for (size_t i = 0; i < job->model.weights.count; i++)
-        plan->weight_bytes += job->model.weights.tensors[i].bytes;
-    choose_kept_layers(job);
+        start.weight_bytes += job->model.weights.tensors[i].bytes;
+    start.together = leaves_together(job, err);
+    if (dist_agree(job->dist, start.together < 0 ? -1 : 0, err) < 0 ||
+        choose_passes(job, &start, err) < 0)
+        return -1;
     plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
     if (ranks > 1) // what the chunks on their way take at most
         plan->state_bytes +=

@@ -70,6 +70,28 @@ def balance(checks, yaml, data):
                  100 + narrow[1] <= 1.05 * (100 + narrow[3]), str(narrow))
 
 
+def mib(text):
+    return float(re.search(r"activations (\d+)", text).group(1))
+
+
+def passes(checks, yaml, data):
+    """Where activations of full passes do not fit, passes get smaller before layers forget theirs."""
+    pairs = (f"dataset_dir={data}", "dataset=skewed", "cutoff_len=200", "global_batch_size=64")
+    full = check(checks, 0, yaml, *pairs)
+    small = check(checks, 0, yaml, *pairs, "token_budget=512")
+    tokens = [int(p["largest pass"].split()[0]) for p in (full, small)]
+    checks.check("passes fill up to 2,048 tokens where there is room", 1536 < tokens[0] <= 2048, str(tokens))
+    room = int(1.1 * mib(small["memory per rank"])) + 1
+    tight = check(checks, 0, yaml, *pairs, f"memory_budget={room}MB")
+    checks.check(f"in {room} MB they have 512, and all layers keep their activations",
+                 tight["largest pass"] == small["largest pass"] and
+                 tight["activations"] == full["activations"], str(tight))
+    none = check(checks, 0, yaml, *pairs, "memory_budget=1MB")
+    checks.check("in 1 MB nothing helps: full passes, no layer keeps its own",
+                 none["largest pass"] == full["largest pass"] and
+                 none["activations"].startswith("kept for 0 "), str(none))
+
+
 COLUMNS = ("ranks", "nodes", "rows", "seconds", "reduction", "rate", "efficiency", "good")
 
 
@@ -131,6 +153,7 @@ def main():
                         cache_dir=checks.path("cache"))
     same_plan(checks, yaml)
     balance(checks, yaml, data)
+    passes(checks, yaml, data)
     forecasts(checks, yaml, data)
     refused(checks, yaml)
     return checks.finish()
