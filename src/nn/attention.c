@@ -44,6 +44,17 @@ static int tile_height(const struct nn *nn)
     return ATTENTION_TILE / nn->products->tile_rows * nn->products->tile_rows;
 }
 
+/*
+ * Rows that are computed together. In long blocks twice as many: each panel of keys is then used twice
+ * while it is in the first cache. In short ones too much above the diagonal would be computed.
+ */
+static int step_rows(const struct nn *nn, int T)
+{
+    enum { LONG = 1024 };
+
+    return nn->products->tile_rows * (T < LONG ? 1 : 2);
+}
+
 /* Up to the next panel, and a few more: rows of a power of two would fall on each other in the cache. */
 static size_t score_stride(const struct nn *nn, int T)
 {
@@ -231,7 +242,7 @@ static void forward_tile(const struct task *t, const struct tile *tile)
 static void forward_task(const struct task *t)
 {
     const struct attention_call *call = t->call;
-    int share = call->H / call->G, step = t->nn->products->tile_rows;
+    int share = call->H / call->G, step = step_rows(t->nn, t->T);
 
     pack(t, t->memory.keys_t, call->k, 1);
     pack(t, t->memory.values, call->v, 0);
@@ -302,7 +313,7 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
 static void backward_task(const struct task *t, const struct gradients *to)
 {
     const struct attention_call *call = t->call;
-    int share = call->H / call->G, height = tile_height(t->nn), step = t->nn->products->tile_rows;
+    int share = call->H / call->G, height = tile_height(t->nn), step = step_rows(t->nn, t->T);
 
     pack(t, t->memory.keys_t, call->k, 1);
     pack(t, t->memory.values_t, call->v, 1);
