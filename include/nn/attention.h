@@ -21,10 +21,10 @@
  *   blocks         [n_blocks+1]  ascending bounds; blocks[0] = 0, blocks[n_blocks] = N
  *   scratch        attention_scratch_floats() numbers, from the start of a cache line on
  *
- * Work is tiled over queries: memory beyond the arguments is, per thread, two
- * times ATTENTION_TILE rows of scores and three times the keys of the longest
- * block, so linear in length. Nothing depends on where a block stands among
- * others.
+ * Work is tiled over queries and, backward, over keys: memory beyond the
+ * arguments is, per thread, the keys and values of the longest block and a few
+ * rows of scores, so linear in length; backward it does not grow with length.
+ * Nothing depends on where a block stands among others.
  *
  * Local; cannot fail; allocates nothing. The arrays must not overlap.
  * Source: Dao et al. 2022 (arXiv:2205.14135) for the recomputation of p.

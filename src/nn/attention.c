@@ -1,12 +1,18 @@
 /*
  * nn/attention.c: tiles of queries against the keys they see.
  *
- * A task is one block and one key/value head. Its keys and values are packed
- * once, in the layout of the matrix product, for all query heads that share
- * them; these follow each other, so dk and dv are summed by one thread in a
- * fixed order. Scores are made, used and forgotten a few rows at a time, each
- * against the keys up to its own: little is computed above the diagonal, and
- * what is computed there is -infinity before anything is made of it.
+ * A task is one block and one key/value head, with all query heads that share
+ * it, so dk and dv are summed by one thread in a fixed order. Keys and values
+ * are packed in the layout of the matrix product, once for all those heads.
+ * Little is computed above the diagonal, and what is computed there is -infinity
+ * before anything is made of it.
+ *
+ * Forward, a few rows of scores at a time are made, used and forgotten, each
+ * against all keys up to its own. Backward, where the sum of e^score is known,
+ * keys are taken in runs that stay in the cache with all that belongs to them,
+ * while the queries that see them pass by. dk and dv of a run are summed
+ * transposed: scores are then the right factor of both products, which wants
+ * them as they lie.
  */
 #include "nn/attention.h"
 
@@ -16,12 +22,16 @@
 
 #include "nn/nn_internal.h"
 
-/* One thread's scratch memory: scores and their gradients [tile,ld], and the packed operands. */
+enum { RUN = 256 };             // keys that the backward pass takes together, whole panels
+enum { RUN_STRIDE = RUN + 16 }; // rows of a power of two would fall on each other in the cache
+
+/* One thread's scratch memory; panels are operands in the layout of the product. */
 struct memory {
-    float *p, *ds;
-    float *keys_t, *values_t; // [D,T]
-    float *keys, *values;     // [T,D], one after the other in use: the same place
-    size_t ld;
+    float *p, *ds;            // scores and their gradients, rows ld apart
+    float *keys_t, *values_t; // panels [D,T], [D,RUN] backward
+    float *keys, *values;     // panels [RUN,D] backward, [T,D] forward
+    float *dk_t, *dv_t;       // [D,RUN_STRIDE]
+    size_t ld, floats;
 };
 
 /* A block, a key/value head and the thread that works on them. */
@@ -33,9 +43,9 @@ struct task {
     float scale;
 };
 
-/* Keys from..to, as numbers in the block, are what the rows of a tile see; from is where a panel begins. */
+/* Rows i.. of query head h against keys from..to, as numbers in the block; n keys are packed, from first on. */
 struct tile {
-    int h, i, rows, from, to;
+    int h, i, rows, from, to, first, n;
 };
 
 /* Rows of p and ds: a whole number of the product's own tiles. */
@@ -55,36 +65,54 @@ static int step_rows(const struct nn *nn, int T)
     return nn->products->tile_rows * (T < LONG ? 1 : 2);
 }
 
-/* Up to the next panel, and a few more: rows of a power of two would fall on each other in the cache. */
-static size_t score_stride(const struct nn *nn, int T)
+static int whole_panels(const struct nn *nn, int n)
 {
-    return (size_t)((T / nn->products->panel_width + 1) * nn->products->panel_width + 16);
+    int width = nn->products->panel_width;
+
+    return (n + width - 1) / width * width;
 }
 
-/* Divides scratch among the arrays; returns how many numbers they take. */
-static size_t place(const struct nn *nn, struct memory *m, float *scratch, int T, int D)
+/* The next n numbers of scratch memory, from the start of a cache line on. */
+static float *take(struct memory *m, float *scratch, size_t n)
 {
-    size_t by_columns = nn->products->panels_floats(D, T);
-    size_t by_rows = nn->products->panels_floats(T, D);
-    size_t rows;
+    float *at = scratch ? scratch + m->floats : NULL;
 
-    m->ld = score_stride(nn, T);
-    rows = (size_t)tile_height(nn) * m->ld;
-    if (scratch) {
-        m->p = scratch;
-        m->ds = m->p + rows;
-        m->keys_t = m->ds + rows;
-        m->values_t = m->keys_t + by_columns;
-        m->keys = m->values = m->values_t + by_columns;
-    }
-    return 2 * (rows + by_columns) + by_rows;
+    m->floats += (n + 15) / 16 * 16;
+    return at;
+}
+
+static struct memory forward_memory(const struct nn *nn, float *scratch, int T, int D)
+{
+    struct memory m = { .ld = (size_t)whole_panels(nn, T) + 16 };
+
+    m.p = take(&m, scratch, (size_t)step_rows(nn, T) * m.ld);
+    m.keys_t = take(&m, scratch, nn->products->panels_floats(D, T));
+    m.values = take(&m, scratch, nn->products->panels_floats(T, D));
+    return m;
+}
+
+static struct memory backward_memory(const struct nn *nn, float *scratch, int D)
+{
+    struct memory m = { .ld = RUN_STRIDE };
+    size_t scores = (size_t)tile_height(nn) * m.ld,
+           by_columns = nn->products->panels_floats(D, RUN);
+
+    m.p = take(&m, scratch, scores);
+    m.ds = take(&m, scratch, scores);
+    m.keys_t = take(&m, scratch, by_columns);
+    m.values_t = take(&m, scratch, by_columns);
+    m.keys = take(&m, scratch, nn->products->panels_floats(RUN, D));
+    m.dk_t = take(&m, scratch, (size_t)D * RUN_STRIDE);
+    m.dv_t = take(&m, scratch, (size_t)D * RUN_STRIDE);
+    return m;
 }
 
 static size_t per_thread(const struct nn *nn, int longest, int D)
 {
-    struct memory m;
+    size_t forward = forward_memory(nn, NULL, longest, D).floats;
+    size_t backward = backward_memory(nn, NULL, D).floats;
 
-    return (place(nn, &m, NULL, longest, D) + 15) / 16 * 16; // a thread begins at a cache line
+    return forward > backward ? forward : backward;
 }
 
 size_t attention_scratch_floats(const struct nn *nn, int longest, int D)
@@ -92,29 +120,23 @@ size_t attention_scratch_floats(const struct nn *nn, int longest, int D)
     return (size_t)nn->threads * per_thread(nn, longest, D);
 }
 
-static struct task task_of(const struct nn *nn, const struct attention_call *call, int number,
-                           int longest)
+/* Task number of a call, without its memory. */
+static struct task task_of(const struct nn *nn, const struct attention_call *call, int number)
 {
-    int block = number / call->G, thread = omp_get_thread_num();
-    struct task t = { .nn = nn,
-                      .call = call,
-                      .start = call->blocks[block],
-                      .T = call->blocks[block + 1] - call->blocks[block],
-                      .g = number % call->G,
-                      .thread = thread,
-                      .scale = 1.0f / sqrtf((float)call->D) };
+    int block = number / call->G;
 
-    (void)place(nn, &t.memory, call->scratch + (size_t)thread * per_thread(nn, longest, call->D),
-                t.T, call->D);
-    return t;
+    return (struct task){ .nn = nn,
+                          .call = call,
+                          .start = call->blocks[block],
+                          .T = call->blocks[block + 1] - call->blocks[block],
+                          .g = number % call->G,
+                          .thread = omp_get_thread_num(),
+                          .scale = 1.0f / sqrtf((float)call->D) };
 }
 
-static struct tile tile_at(const struct task *t, int h, int i, int rows)
+static float *scratch_of(const struct task *t, int longest)
 {
-    int first = t->call->window > 0 ? i - t->call->window + 1 : 0;
-    int width = t->nn->products->panel_width;
-
-    return (struct tile){ h, i, rows, first > 0 ? first / width * width : 0, i + rows };
+    return t->call->scratch + (size_t)t->thread * per_thread(t->nn, longest, t->call->D);
 }
 
 /* Row i of the block in an array of query heads, or of key/value heads. */
@@ -128,19 +150,14 @@ static size_t key_at(const struct task *t, int i)
     return ((size_t)(t->start + i) * (size_t)t->call->G + (size_t)t->g) * (size_t)t->call->D;
 }
 
-static void pack(const struct task *t, float *panels, const float *x, int transposed)
+/* Panels of n keys or values from key on, [n,D] or transposed. */
+static void pack(const struct task *t, float *panels, const float *x, int transposed, int key,
+                 int n)
 {
     const struct attention_call *call = t->call;
 
-    t->nn->products->pack(panels, x + key_at(t, 0), transposed, (size_t)call->G * call->D,
-                          transposed ? call->D : t->T, transposed ? t->T : call->D);
-}
-
-static int whole_panels(const struct task *t, int n)
-{
-    int width = t->nn->products->panel_width;
-
-    return (n + width - 1) / width * width;
+    t->nn->products->pack(panels, x + key_at(t, key), transposed, (size_t)call->G * call->D,
+                          transposed ? call->D : n, transposed ? n : call->D);
 }
 
 /* s = alpha x y^T for the rows of a tile, x of query heads, y_t packed; whole panels of keys. */
@@ -149,11 +166,12 @@ static void scores(const struct task *t, const struct tile *tile, const float *x
 {
     const struct attention_call *call = t->call;
     struct gemm_call g = { .M = tile->rows,
-                           .N = whole_panels(t, tile->to - tile->from),
+                           .N = whole_panels(t->nn, tile->to - tile->from),
                            .K = call->D,
                            .alpha = alpha,
                            .a = x + query_at(t, tile->h, tile->i),
-                           .panels = y_t + t->nn->products->panel_at(call->D, 0, tile->from),
+                           .panels = y_t + t->nn->products->panel_at(call->D, 0,
+                                                                     tile->from - tile->first),
                            .c = s,
                            .lda = (size_t)call->H * call->D,
                            .ldb = (size_t)call->D,
@@ -162,42 +180,44 @@ static void scores(const struct task *t, const struct tile *tile, const float *x
     gemm_serial(t->nn, &g, t->thread);
 }
 
-/* out = alpha s y for the rows of a tile, y packed. */
+/* out = beta out + alpha s y for the rows of a tile, y packed. */
 static void combine(const struct task *t, const struct tile *tile, const float *s, const float *y,
-                    float alpha, float *out)
+                    float alpha, float beta, float *out)
 {
     const struct attention_call *call = t->call;
     struct gemm_call g = { .M = tile->rows,
                            .N = call->D,
                            .K = tile->to - tile->from,
                            .alpha = alpha,
+                           .beta = beta,
                            .a = s,
-                           .panels = y + t->nn->products->panel_at(t->T, tile->from, 0),
+                           .panels =
+                               y + t->nn->products->panel_at(tile->n, tile->from - tile->first, 0),
                            .c = out + query_at(t, tile->h, tile->i),
                            .lda = t->memory.ld,
-                           .ldb = (size_t)t->T,
+                           .ldb = (size_t)tile->n,
                            .ldc = (size_t)call->H * call->D };
 
     gemm_serial(t->nn, &g, t->thread);
 }
 
-/* out += alpha s^T x for the keys of a tile. */
+/* out_t += alpha x^T s for the keys of a tile, whole panels of them. */
 static void scatter(const struct task *t, const struct tile *tile, const float *s, const float *x,
-                    float alpha, float *out)
+                    float alpha, float *out_t)
 {
     const struct attention_call *call = t->call;
     struct gemm_call g = { .trans_a = 1,
-                           .M = tile->to - tile->from,
-                           .N = call->D,
+                           .M = call->D,
+                           .N = whole_panels(t->nn, tile->to - tile->from),
                            .K = tile->rows,
                            .alpha = alpha,
                            .beta = 1.0f,
-                           .a = s,
-                           .b = x + query_at(t, tile->h, tile->i),
-                           .c = out + key_at(t, tile->from),
-                           .lda = t->memory.ld,
-                           .ldb = (size_t)call->H * call->D,
-                           .ldc = (size_t)call->G * call->D };
+                           .a = x + query_at(t, tile->h, tile->i),
+                           .b = s,
+                           .c = out_t,
+                           .lda = (size_t)call->H * call->D,
+                           .ldb = t->memory.ld,
+                           .ldc = RUN_STRIDE };
 
     gemm_serial(t->nn, &g, t->thread);
 }
@@ -212,9 +232,9 @@ static void fill(float *row, int from, int to, float value)
 static void mask(const struct task *t, const struct tile *tile, int r, float *row, int n)
 {
     int i = tile->i + r, window = t->call->window;
+    int first = window > 0 ? i - window + 1 - tile->from : 0;
 
-    if (window > 0)
-        fill(row, 0, i - window + 1 - tile->from, -INFINITY);
+    fill(row, 0, first < n ? first : n, -INFINITY);
     fill(row, i + 1 - tile->from, n, -INFINITY);
 }
 
@@ -224,7 +244,7 @@ static void forward_tile(const struct task *t, const struct tile *tile)
     const struct nn_kernels *kernels = t->nn->kernels;
     float *s = t->memory.p, *o = call->o + query_at(t, tile->h, tile->i);
     float sum[ATTENTION_TILE] = { 0 };
-    int n = whole_panels(t, tile->to - tile->from);
+    int n = whole_panels(t->nn, tile->to - tile->from);
 
     scores(t, tile, call->q, t->memory.keys_t, t->scale, s);
     for (int r = 0; r < tile->rows; r++) {
@@ -234,7 +254,7 @@ static void forward_tile(const struct task *t, const struct tile *tile)
         kernels->exp_row(row, &max, &sum[r], n);
         call->lse[(size_t)(t->start + tile->i + r) * call->H + tile->h] = max + logf(sum[r]);
     }
-    combine(t, tile, s, t->memory.values, 1.0f, call->o);
+    combine(t, tile, s, t->memory.values, 1.0f, 0.0f, call->o);
     for (int r = 0; r < tile->rows; r++)
         kernels->scale(o + (size_t)r * call->H * call->D, 1.0f / sum[r], call->D);
 }
@@ -243,12 +263,15 @@ static void forward_task(const struct task *t)
 {
     const struct attention_call *call = t->call;
     int share = call->H / call->G, step = step_rows(t->nn, t->T);
+    int width = t->nn->products->panel_width;
 
-    pack(t, t->memory.keys_t, call->k, 1);
-    pack(t, t->memory.values, call->v, 0);
+    pack(t, t->memory.keys_t, call->k, 1, 0, t->T);
+    pack(t, t->memory.values, call->v, 0, 0, t->T);
     for (int h = t->g * share; h < (t->g + 1) * share; h++)
         for (int i = 0; i < t->T; i += step) {
-            struct tile tile = tile_at(t, h, i, t->T - i < step ? t->T - i : step);
+            int rows = t->T - i < step ? t->T - i : step;
+            int first = call->window > 0 && i >= call->window ? i - call->window + 1 : 0;
+            struct tile tile = { h, i, rows, first / width * width, i + rows, 0, t->T };
 
             forward_tile(t, &tile);
         }
@@ -273,8 +296,9 @@ void attention_forward(const struct nn *nn, const struct attention_call *call, i
 
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
     for (int i = 0; i < tasks; i++) {
-        struct task task = task_of(nn, call, i, longest);
+        struct task task = task_of(nn, call, i);
 
+        task.memory = forward_memory(nn, scratch_of(&task, longest), task.T, call->D);
         forward_task(&task);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 2));
@@ -286,16 +310,20 @@ struct gradients {
     float *dq, *dk, *dv;
 };
 
-/* Rows r0.. of a tile: their p and ds, zero up to the tile's last key, and dq. */
+/* Rows r0.. of a tile: their p and ds, zero up to the tile's last panel, and what they add to dq. */
 static void backward_rows(const struct task *t, const struct tile *tile, int r0, int rows,
                           const struct gradients *to)
 {
     const struct attention_call *call = t->call;
     float *p = t->memory.p + (size_t)r0 * t->memory.ld;
     float *ds = t->memory.ds + (size_t)r0 * t->memory.ld;
-    struct tile part = { tile->h, tile->i + r0, rows, tile->from, tile->i + r0 + rows };
-    int n = whole_panels(t, part.to - part.from), all = tile->to - tile->from;
+    struct tile part = *tile;
+    int n, all = whole_panels(t->nn, tile->to - tile->from);
 
+    part.i += r0;
+    part.rows = rows;
+    part.to = part.i + rows < tile->to ? part.i + rows : tile->to;
+    n = whole_panels(t->nn, part.to - part.from);
     scores(t, &part, call->q, t->memory.keys_t, t->scale, p);
     scores(t, &part, to->d_o, t->memory.values_t, 1.0f, ds);
     for (int r = 0; r < rows; r++) {
@@ -307,30 +335,58 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
         fill(p + row, n, all, 0.0f);
         fill(ds + row, n, all, 0.0f);
     }
-    combine(t, &part, ds, t->memory.keys, t->scale, to->dq);
+    combine(t, &part, ds, t->memory.keys, t->scale, 1.0f, to->dq);
+}
+
+/* The n keys from key on, and the queries of a head that see any of them. */
+static void backward_head(const struct task *t, int h, int key, int n, const struct gradients *to)
+{
+    const struct attention_call *call = t->call;
+    int height = tile_height(t->nn);
+    int end =
+        call->window > 0 && t->T - key >= n + call->window ? key + n + call->window - 1 : t->T;
+
+    for (int i = key; i < end; i += height) {
+        int rows = end - i < height ? end - i : height;
+        struct tile tile = { h, i, rows, key, i + rows < key + n ? i + rows : key + n, key, n };
+        int step = i < key + n ? t->nn->products->tile_rows : height; // little above the diagonal
+
+        for (int r = 0; r < rows; r += step)
+            backward_rows(t, &tile, r, rows - r < step ? rows - r : step, to);
+        scatter(t, &tile, t->memory.ds, call->q, t->scale, t->memory.dk_t);
+        scatter(t, &tile, t->memory.p, to->d_o, 1.0f, t->memory.dv_t);
+    }
+}
+
+/* out = the transpose of out_t, for n keys from key on. */
+static void put_transposed(const struct task *t, const float *out_t, int key, int n, float *out)
+{
+    for (int j = 0; j < n; j++)
+        for (int d = 0; d < t->call->D; d++)
+            out[key_at(t, key + j) + (size_t)d] = out_t[(size_t)d * RUN_STRIDE + (size_t)j];
 }
 
 static void backward_task(const struct task *t, const struct gradients *to)
 {
     const struct attention_call *call = t->call;
-    int share = call->H / call->G, height = tile_height(t->nn), step = step_rows(t->nn, t->T);
+    int share = call->H / call->G, first = t->g * share;
+    size_t floats = (size_t)call->D * RUN_STRIDE;
 
-    pack(t, t->memory.keys_t, call->k, 1);
-    pack(t, t->memory.values_t, call->v, 1);
-    pack(t, t->memory.keys, call->k, 0);
-    for (int i = 0; i < t->T; i++) {
-        memset(to->dk + key_at(t, i), 0, (size_t)call->D * sizeof(float));
-        memset(to->dv + key_at(t, i), 0, (size_t)call->D * sizeof(float));
+    for (int i = 0; i < t->T; i++)
+        memset(to->dq + query_at(t, first, i), 0, (size_t)share * call->D * sizeof(float));
+    for (int key = 0; key < t->T; key += RUN) {
+        int n = t->T - key < RUN ? t->T - key : RUN;
+
+        pack(t, t->memory.keys_t, call->k, 1, key, n);
+        pack(t, t->memory.values_t, call->v, 1, key, n);
+        pack(t, t->memory.keys, call->k, 0, key, n);
+        memset(t->memory.dk_t, 0, floats * sizeof(float));
+        memset(t->memory.dv_t, 0, floats * sizeof(float));
+        for (int h = first; h < first + share; h++)
+            backward_head(t, h, key, n, to);
+        put_transposed(t, t->memory.dk_t, key, n, to->dk);
+        put_transposed(t, t->memory.dv_t, key, n, to->dv);
     }
-    for (int h = t->g * share; h < (t->g + 1) * share; h++)
-        for (int i = 0; i < t->T; i += height) {
-            struct tile tile = tile_at(t, h, i, t->T - i < height ? t->T - i : height);
-
-            for (int r = 0; r < tile.rows; r += step)
-                backward_rows(t, &tile, r, tile.rows - r < step ? tile.rows - r : step, to);
-            scatter(t, &tile, t->memory.ds, call->q, t->scale, to->dk);
-            scatter(t, &tile, t->memory.p, to->d_o, 1.0f, to->dv);
-        }
 }
 
 void attention_backward(const struct nn *nn, const struct attention_call *call, int longest,
@@ -349,8 +405,9 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
         }
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
     for (int i = 0; i < tasks; i++) {
-        struct task task = task_of(nn, call, i, longest);
+        struct task task = task_of(nn, call, i);
 
+        task.memory = backward_memory(nn, scratch_of(&task, longest), call->D);
         backward_task(&task, &to);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 4));

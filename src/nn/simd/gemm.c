@@ -16,6 +16,8 @@
 
 #define SHORT  (VLEN == 16 ? 8 : 4)
 #define TALL   (2 * MR) // rows of a tile one vector wide
+#define REACH  5  // rows that one address serves: 0 to 4 strides on, what instructions can add
+#define FEW_K  64 // a short row of A, a short column of B
 #define MC     (MR * 24)
 #define KC_MAX 384
 #define NC     2048 // a multiple of NR
@@ -41,6 +43,16 @@ static int tile_rows(int m)
 }
 
 /*
+ * p, which the compiler must not make from another pointer: addresses of fourteen rows by one and the same
+ * would take all registers there are, and some of the vectors' too.
+ */
+INLINE const float *address_kept(const float *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+/*
  * acc[i][j] = sum over k of a[i rs + k ks] b[k bs + j VLEN ..] for mr rows and
  * nv vectors. mr, nv, and one of rs and ks, are constants where this is inlined.
  * With ahead, the next columns of b are fetched: where its rows are read as they
@@ -49,6 +61,12 @@ static int tile_rows(int m)
 INLINE void tile_sum(vfloat *acc, int mr, int nv, const float *a, size_t rs, size_t ks,
                      const float *b, size_t bs, int kc, int ahead)
 {
+    const float *base[(TALL + REACH - 1) / REACH];
+    int reach = __builtin_constant_p(rs) ? mr : REACH, bases = (mr + reach - 1) / reach;
+
+#pragma GCC unroll 32
+    for (int i = 0; i < bases; i++)
+        base[i] = address_kept(a + (size_t)(i * reach) * rs);
 #pragma GCC unroll 32
     for (int i = 0; i < mr * nv; i++)
         acc[i] = (vfloat){ 0 };
@@ -64,8 +82,10 @@ INLINE void tile_sum(vfloat *acc, int mr, int nv, const float *a, size_t rs, siz
         for (int i = 0; i < mr; i++)
 #pragma GCC unroll 2
             for (int j = 0; j < nv; j++)
-                acc[i * nv + j] += vset(a[(size_t)i * rs]) * bv[j];
-        a += ks;
+                acc[i * nv + j] += vset(base[i / reach][(size_t)(i % reach) * rs]) * bv[j];
+#pragma GCC unroll 32
+        for (int i = 0; i < bases; i++)
+            base[i] += ks;
         b += bs;
     }
 }
@@ -235,9 +255,14 @@ INLINE void pack_a_panel(float *dst, int mr, const float *a, size_t row_stride, 
             pack_lanes(dst, mr, a, DTYPE_F32, 0, row_stride, m, kc);
         return;
     }
-    for (int k = 0; k < kc; k++)
+    for (int k = 0; k < kc; k++, dst += mr, a += k_stride) {
+        if (m == mr) {
+            memcpy(dst, a, (size_t)mr * sizeof(*dst));
+            continue;
+        }
         for (int i = 0; i < mr; i++)
-            dst[k * mr + i] = i < m ? a[(size_t)i + (size_t)k * k_stride] : 0.0f;
+            dst[i] = i < m ? a[i] : 0.0f;
+    }
 }
 
 static void pack_a(float *dst, int mr, const float *a, size_t row_stride, size_t k_stride, int m,
@@ -249,18 +274,23 @@ static void pack_a(float *dst, int mr, const float *a, size_t row_stride, size_t
         pack_a_panel(dst, SHORT, a, row_stride, k_stride, m, kc);
 }
 
-/* Few rows of A do not repay packing B where its rows can be read as they lie. */
+/* Few rows of A do not repay packing B where its rows can be read as they lie, nor do few rows of B. */
 static int reads_b_directly(const struct gemm_call *g, int n)
 {
-    return !g->trans_b && g->b_dtype == DTYPE_F32 && g->M <= 2 * MR && g->R == 0 && n == NR;
+    return !g->trans_b && g->b_dtype == DTYPE_F32 && g->R == 0 && n == NR &&
+           (g->M <= 2 * MR || g->K <= FEW_K);
 }
 
-/* Few columns of B do not repay packing A: few panels, or one where A is not in the first cache yet. */
+/*
+ * Few columns of B do not repay packing A: few panels, or one where A is not in the first cache yet.
+ * Nor do short rows of A, which stay there while many panels pass by.
+ */
 static int reads_a_directly(const struct gemm_call *g)
 {
     int few = g->panels || g->trans_a ? 4 * NR : NR;
+    int stays = g->panels && !g->trans_a && g->K <= 2 * FEW_K;
 
-    return g->R == 0 && g->N <= few && g->M >= (g->N <= VLEN ? TALL : MR);
+    return g->R == 0 && (g->N <= few || stays) && g->M >= (g->N <= VLEN ? TALL : MR);
 }
 
 /*
@@ -410,8 +440,8 @@ static void block_product(const struct gemm_call *g, const struct block *at, con
     }
 }
 
-/* Few panels of columns: A is read as it lies, but for the last rows. */
-static void narrow_product(const struct gemm_call *g, const struct block *at, float *pa,
+/* A is read as it lies, but for the last rows. Each panel of columns stays in the first cache while they pass by. */
+static void direct_product(const struct gemm_call *g, const struct block *at, float *pa,
                            const float *pb)
 {
     int tall = g->N <= VLEN && !g->trans_a;
@@ -420,8 +450,8 @@ static void narrow_product(const struct gemm_call *g, const struct block *at, fl
     size_t rs = g->trans_a ? 1 : g->lda, ks = g->trans_a ? g->lda : 1;
     struct block rest = *at;
 
-    for (int i = 0; i < whole; i += mr)
-        for (int j = 0; j < at->nc; j += NR) {
+    for (int j = 0; j < at->nc; j += NR)
+        for (int i = 0; i < whole; i += mr) {
             const float *a = g->a + (size_t)(at->i0 + i) * rs + (size_t)at->k0 * ks;
             float *c = g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j);
             int n = at->nc - j < NR ? at->nc - j : NR;
@@ -462,7 +492,7 @@ void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
             for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
                 at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
                 if (reads_a_directly(g)) {
-                    narrow_product(g, &at, pa, pb);
+                    direct_product(g, &at, pa, pb);
                     continue;
                 }
                 pack_rows(g, &at, pa, pd);
