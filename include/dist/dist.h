@@ -30,6 +30,7 @@ struct dist {
     MPI_Comm node_comm; // the ranks that share this one's memory
     int node_rank, node_size;
     int node, node_count;  // nodes are numbered by their lowest rank
+    int node_ranks;        // of every node, the same on all ranks; 1: nodes differ in it
     int opened, began_mpi; // dist_close() undoes what dist_open() did
 };
 

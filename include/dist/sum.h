@@ -5,7 +5,7 @@
  * the upper layers are finished first. A chunk is summed as soon as it is
  * final on all ranks, in two halves:
  *
- *     size = f0 f1 ... (prime factors), digit i of a rank counts to fi
+ *     size = f0 f1 ... (prime factors, of a node's ranks first), digit i of a rank counts to fi
  *     stage i        the fi ranks that differ in digit i alone cut the part of the chunk that
  *                    they have in common into fi, and each gets the others' numbers of its own
  *     back, ... 0    and each gives the others its own, now summed
@@ -15,10 +15,14 @@
  *     16 n (size - 1) / size   bytes, in   2 (f0 - 1 + f1 - 1 + ...)   messages a chunk
  *
  * the least bytes possible, for any number of ranks. (MPI_Iallreduce in place
- * of Open MPI 4.1 sends 8 n log2(size) from some ranks.) The longest messages
- * go to neighbours, so they stay on a node where its ranks are numbered in a
- * row. Sums of integers wrap around at 64 bits, so the order of additions does
- * not matter: the bits are the same on all ranks, and those of dist_sum_i64().
+ * of Open MPI 4.1 sends 8 n log2(size) from some ranks.) The digits of a node's
+ * ranks come first. Where all nodes have equally many, numbered in a row, what
+ * leaves a node is already summed over it:
+ *
+ *     16 n (nodes - 1) / nodes   bytes a node
+ *
+ * Sums of integers wrap around at 64 bits, so the order of additions does not
+ * matter: the bits are the same on all ranks, and those of dist_sum_i64().
  * After Rabenseifner 2004 (recursive halving and doubling), with digits of any
  * size.
  *
@@ -81,9 +85,10 @@ void dist_sum_meet(struct dist_sum *sum);
 void dist_sum_wait(struct dist_sum *sum);
 
 /*
- * Prime factors of size, the smallest first, into digit; returns how many.
- * Local. For those who forecast.
+ * The digits of size ranks, node_ranks of them on a node: prime factors of node_ranks,
+ * the smallest first, then those of the number of nodes; where node_ranks does
+ * not divide size, those of size. digit [DIST_SUM_DIGITS] out; returns how many. Local.
  */
-int dist_sum_factors(int *digit, int size);
+int dist_sum_digits(int *digit, int size, int node_ranks);
 
 #endif

@@ -72,6 +72,7 @@ static void find_nodes(struct dist *dist)
     int64_t leader;
     int64_t node;
     int64_t nodes;
+    int64_t most;
     int number;
 
     DIST_MPI(MPI_Comm_split_type(dist->comm, MPI_COMM_TYPE_SHARED, dist->rank, MPI_INFO_NULL,
@@ -86,6 +87,9 @@ static void find_nodes(struct dist *dist)
     DIST_MPI(MPI_Bcast(&number, 1, MPI_INT, 0, dist->node_comm));
     dist->node = number;
     dist->node_count = (int)nodes;
+    most = dist->node_size;
+    dist_max_i64(dist, &most, 1);
+    dist->node_ranks = most * nodes == dist->size ? (int)most : 1;
 }
 
 int dist_open(struct dist *dist, struct error *err)

@@ -11,7 +11,8 @@
 
 #include "dist_internal.h"
 
-int dist_sum_factors(int *digit, int size)
+/* Prime factors of size, the smallest first; returns how many. */
+static int factors(int *digit, int size)
 {
     int n = 0;
 
@@ -21,6 +22,13 @@ int dist_sum_factors(int *digit, int size)
     if (size > 1)
         digit[n++] = size;
     return n;
+}
+
+int dist_sum_digits(int *digit, int size, int node_ranks)
+{
+    int m = size % node_ranks ? 1 : node_ranks, n = factors(digit, m);
+
+    return n + factors(digit + n, size / m);
 }
 
 /* The most numbers that a rank gets in one of the halving stages. */
@@ -43,7 +51,7 @@ void dist_sum_place(struct dist_sum *sum, struct arena *arena, const struct dist
 
     *sum =
         (struct dist_sum){ .dist = dist, .n = n, .chunk = n < DIST_SUM_CHUNK ? n : DIST_SUM_CHUNK };
-    sum->digits = dist_sum_factors(sum->digit, dist->size);
+    sum->digits = dist_sum_digits(sum->digit, dist->size, dist->node_ranks);
     for (int i = 0; i < sum->digits; i++)
         largest = sum->digit[i] > largest ? sum->digit[i] : largest;
     for (int s = 0; s < DIST_SUM_WINDOW && sum->digits > 0; s++) {

@@ -17,7 +17,7 @@ static double chunks(const struct forecast_step *step)
 /* Messages that follow each other in the sum of a chunk. */
 static double messages(int ranks)
 {
-    int digit[DIST_SUM_DIGITS], n = dist_sum_factors(digit, ranks);
+    int digit[DIST_SUM_DIGITS], n = dist_sum_digits(digit, ranks, 1);
     double sum = 0.0;
 
     for (int i = 0; i < n; i++)

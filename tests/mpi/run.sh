@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every MPI test at several numbers of ranks, then breaks and kills savers.
+# Runs every MPI test at several numbers of ranks, test_sum at 6, too, then breaks and kills savers.
 #
 #   BUILD=build  where the tests were built     RANKS="1 2 3 4"  how many ranks
 #   LIMIT=300    seconds that a test may take   KILLS=6          savers to kill
@@ -40,7 +40,7 @@ report() {
 }
 
 run_tests() {
-    local test name n
+    local test name n more
     for test in "$build"/tests/mpi/test_*; do
         name=${test##*/}
         case $name in
@@ -48,7 +48,9 @@ run_tests() {
         "test_${only:-${name#test_}}") ;;
         *) continue ;;
         esac
-        for n in $ranks; do
+        more=
+        [ "$name" != test_sum ] || more=6 # digits of two kinds
+        for n in $ranks $more; do
             launch "$n" "$test" >"$work/out" 2>"$work/err"
             report "$name at $n" $?
         done

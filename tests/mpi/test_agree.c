@@ -113,6 +113,8 @@ static void nodes_are_counted_and_numbered(struct dist *dist)
 {
     assert_all_ranks(dist, dist->node_count >= 1 && dist->node < dist->node_count);
     assert_all_ranks(dist, dist->node_rank < dist->node_size && dist->node_size <= dist->size);
+    assert_all_ranks(dist, dist->node_ranks == 1 || dist->node_ranks == dist->node_size);
+    dist_assert_same(dist, dist->node_ranks);
     dist_assert_same(dist, dist->node_count);
 }
 
