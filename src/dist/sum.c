@@ -3,9 +3,10 @@
  *
  * Stages 0 to digits - 1 halve (or cut in three, five, ...) my part of the
  * chunk and add what the others had of it; the stages after them go through
- * the digits backwards and put the chunk together again. A rank can be at most
- * one stage, or one chunk of the same slot, ahead of another: messages between
- * two ranks carry slot and stage as their tag and are taken in the order sent.
+ * the digits backwards and put the chunk together again. A rank may be stages
+ * ahead of another, and in the next chunk of the same slot or the next sum:
+ * messages between two ranks carry slot and stage as their tag, and both post
+ * those of one tag in the same order, so MPI matches them.
  */
 #include "dist/sum.h"
 
