@@ -68,6 +68,11 @@ static int open_compute(struct job *job, struct error *err)
     if (backend != (int)job->nn.backend) { // a node of another type
         nn_close(&job->nn);
         rc = nn_open(&job->nn, (enum gemm_backend)backend, job->threads, err);
+        if (rc < 0)
+            (void)error_set(err,
+                            "the matrix backend of rank 0, '%s', does not work on this node; set "
+                            "gemm_backend to native",
+                            gemm_backend_name((enum gemm_backend)backend));
     }
     if (dist_agree(job->dist, rc, err) < 0)
         return -1;
