@@ -47,8 +47,8 @@ int schedule_open(struct schedule *schedule, const struct schedule_params *param
 
 /*
  * The rows of a step: *rows points into the schedule (valid until the next
- * call), *count is how many. *epoch (may be NULL) is the step's epoch. step
- * in [0, total_steps). Cannot fail; O(rows) when the epoch changes.
+ * call), *count is how many. *epoch (may be NULL) is the step's epoch. step >= 0,
+ * also beyond total_steps. Cannot fail; O(rows) when the epoch changes.
  */
 void schedule_step(struct schedule *schedule, int64_t step, const int64_t **rows, size_t *count,
                    int64_t *epoch);

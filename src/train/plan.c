@@ -280,8 +280,8 @@ static int keeps_all_layers(const struct job *job)
 }
 
 /*
- * The most tokens with which every layer keeps its activations; if even few do not make that
- * possible, or the user says how many, that many. Collective.
+ * The user's number of tokens if given; else the most with which every layer keeps its
+ * activations; if even TOKEN_LEAST do not make that possible, TOKEN_BUDGET. Collective.
  */
 static int choose_passes(struct job *job, const struct plan *start, struct error *err)
 {

@@ -149,10 +149,6 @@ int64_t global_batch_of(const struct config *cfg, int ranks);
 /* Operations that training a row of the training set takes. */
 double row_cost(const struct job *job, size_t row);
 
-/* --- forecast.c: after plan_make(), with rows to train. Local: rank 0 prints. --- */
-
-int forecast_print(struct job *job, struct error *err);
-
 /* What the rows of a step come to. */
 struct step_size {
     double tokens, labelled, squares;
@@ -165,6 +161,10 @@ void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks);
 /* Deals a step's rows to the plan's ranks by cost. Local; the same on all ranks. */
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count);
+
+/* --- forecast.c: after plan_make(), with rows to train. Local: rank 0 prints. --- */
+
+int forecast_print(struct job *job, struct error *err);
 
 /* --- batch.c: rows to passes. --- */
 
