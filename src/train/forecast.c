@@ -21,6 +21,7 @@
 #define OPTIMIZER_S    8e-9 // a parameter
 #define SAVING_S       32e-9
 #define GOOD           0.8 // efficiency that a large enough batch is to have
+#define NEXT           3   // and with as many rows a rank more, still
 #define ROWS_MAX       ((size_t)1 << 18)
 #define ROWS_SAMPLED   ((size_t)1 << 16)
 #define STEPS_SAMPLED  16
@@ -40,7 +41,7 @@ static void crowd_place(struct crowd *crowd, struct arena *arena, int ranks)
 {
     crowd->row_cost = arena_take(arena, crowd->count, sizeof(double));
     crowd->row_tokens = arena_take(arena, crowd->count, sizeof(double));
-    deal_place(&crowd->deal, arena, ROWS_MAX, ranks);
+    deal_place(&crowd->deal, arena, ROWS_MAX + NEXT * (size_t)ranks, ranks);
 }
 
 static void fill_rows(struct crowd *crowd, struct job *job)
@@ -84,23 +85,31 @@ static struct forecast_step sample(struct crowd *crowd, int ranks, size_t batch)
     return step;
 }
 
-static int is_good(struct crowd *crowd, int ranks, size_t batch)
+/* Whether so many rows a rank, and the next numbers of them, have an efficiency of 80 %. */
+static int is_good(struct crowd *crowd, int ranks, size_t each)
 {
-    struct forecast_step step = sample(crowd, ranks, batch);
+    for (size_t last = each + NEXT; each <= last; each++) {
+        struct forecast_step step = sample(crowd, ranks, each * (size_t)ranks);
 
-    return forecast_efficiency(&crowd->machine, &step) >= GOOD;
+        if (forecast_efficiency(&crowd->machine, &step) < GOOD)
+            return 0;
+    }
+    return 1;
 }
 
-/* About the least batch of an efficiency of 80 %, within 2 %; 0: beyond ROWS_MAX. */
+/*
+ * About the least multiple of ranks, within 2 %, from which on multiples are good; 0: beyond
+ * ROWS_MAX. What lies between may not be: with equal rows, one more makes all other ranks wait.
+ */
 static size_t good_batch(struct crowd *crowd, int ranks)
 {
-    size_t low = (size_t)ranks / 2, high = (size_t)ranks;
+    size_t low = 0, high = 1;
 
-    while (high <= ROWS_MAX && !is_good(crowd, ranks, high)) {
+    while (high * (size_t)ranks <= ROWS_MAX && !is_good(crowd, ranks, high)) {
         low = high;
         high *= 2;
     }
-    if (high > ROWS_MAX)
+    if (high * (size_t)ranks > ROWS_MAX)
         return 0;
     while (high - low > 1 + high / 50) {
         size_t middle = low + (high - low) / 2;
@@ -110,20 +119,26 @@ static size_t good_batch(struct crowd *crowd, int ranks)
         else
             low = middle;
     }
-    return high;
+    return high * (size_t)ranks;
 }
 
 static void print_row(struct crowd *crowd, int ranks)
 {
     const struct plan *plan = &crowd->job->plan;
-    int64_t batch = global_batch_of(crowd->job->cfg, ranks);
-    size_t rows = (size_t)batch < ROWS_MAX ? (size_t)batch : ROWS_MAX, good;
-    struct forecast_step step = sample(crowd, ranks, rows);
-    double step_s = forecast_step_s(&crowd->machine, &step);
+    size_t batch = (size_t)global_batch_of(crowd->job->cfg, ranks), good;
+    struct forecast_step step;
+    double step_s;
     char text[32] = "more";
 
-    (void)printf("%7d %6d %9zu %10.4g %10.4g %10.0f %10.1f %%", ranks,
-                 (ranks + plan->ranks_per_node - 1) / plan->ranks_per_node, rows, step_s,
+    (void)printf("%7d %6d %9zu", ranks, (ranks + plan->ranks_per_node - 1) / plan->ranks_per_node,
+                 batch);
+    if (batch > ROWS_MAX) {
+        (void)printf(" too large to forecast\n");
+        return;
+    }
+    step = sample(crowd, ranks, batch);
+    step_s = forecast_step_s(&crowd->machine, &step);
+    (void)printf(" %10.4g %10.4g %10.0f %10.1f %%", step_s,
                  forecast_reduction_s(&crowd->machine, &step), crowd->tokens / step_s,
                  100.0 * forecast_efficiency(&crowd->machine, &step));
     good = good_batch(crowd, ranks);

@@ -126,12 +126,29 @@ def forecasts(checks, yaml, data):
                  abs(slow[1024]["reduction"] * 1000 / (16 * P * 1023 / 1024) - 1) < 0.002,
                  str(slow[1024]))
     checks.check("a slow link costs efficiency", slow[8]["efficiency"] < rows[8]["efficiency"])
-    for row in (rows[12], rows[64]):
-        there = forecast(checks, yaml, *pairs[:3], f"ranks={int(row['ranks'])}",
-                         f"global_batch_size={int(row['good'])}", *pairs[5:],
-                         "link_bandwidth=1000000GB", "link_latency_us=0.001")[int(row["ranks"])]
-        checks.check(f"'80 % from' is where {int(row['ranks'])} ranks reach 80 %",
-                     80.0 <= there["efficiency"] < 85.0, str(there))
+    for ranks, further in ((12, 0), (12, 1), (12, 3), (64, 0)):
+        batch = int(rows[ranks]["good"]) + further * ranks
+        there = forecast(checks, yaml, *pairs[:3], f"ranks={ranks}", f"global_batch_size={batch}", *pairs[5:],
+                         "link_bandwidth=1000000GB", "link_latency_us=0.001")[ranks]
+        checks.check(f"'80 % from' is where {ranks} ranks reach 80 %; {further} rows a rank more",
+                     batch % ranks == 0 and 80.0 <= there["efficiency"] < 85.0 + 5.0 * further, str(there))
+
+
+def forecasts_of_equal_rows(checks, yaml, data):
+    os.makedirs(data)
+    with open(os.path.join(data, "equal.json"), "w", encoding="utf-8") as f:
+        json.dump([{"instruction": "say", "output": "qxzjkv " * 20}] * 64, f)
+    with open(os.path.join(data, "dataset_info.json"), "w", encoding="utf-8") as f:
+        json.dump({"equal": {"file_name": "equal.json"}}, f)
+    pairs = (f"dataset_dir={data}", "dataset=equal", "ranks=8", "rank_gflops=0.01", "step_overhead_ms=0.001",
+             "link_bandwidth=1000000GB", "link_latency_us=0.001")
+    for batch, efficiency in ((7, 87.5), (8, 100.0), (9, 56.2), (17, 70.8), (24, 100.0)):
+        row = forecast(checks, yaml, *pairs, f"global_batch_size={batch}")[8]
+        checks.check(f"{batch} equal rows on 8 ranks: {efficiency} %, and 8, 16, ... are good",
+                     abs(row["efficiency"] - efficiency) < 0.2 and row["good"] == 8, str(row))
+    result = h.run(0, ["check", yaml, *pairs, "global_batch_size=262145"])
+    checks.check("a batch beyond 262,144 rows is not forecast as if it were smaller",
+                 re.search(r"^ +8 +8 +262145 too large to forecast$", result.out, re.M), result.tail())
 
 
 def refused(checks, yaml):
@@ -155,6 +172,7 @@ def main():
     balance(checks, yaml, data)
     passes(checks, yaml, data)
     forecasts(checks, yaml, data)
+    forecasts_of_equal_rows(checks, yaml, checks.path("equal"))
     refused(checks, yaml)
     return checks.finish()
 
