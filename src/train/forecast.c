@@ -175,9 +175,9 @@ static void print_head(const struct crowd *crowd)
     if (crowd->job->cfg->rank_gflops <= 0)
         (void)snprintf(share, sizeof(share), " (%.2f of this machine's matrix rate)",
                        gemm_share(crowd->job));
-    (void)printf("\nforecast, not measured, of a machine as the keys say: rank_gflops %.1f%s, "
-                 "step_overhead_ms %.1f, link_bandwidth %.0fMB, node_bandwidth %.0fMB, "
-                 "link_latency_us %.0f; %d ranks on a node\n",
+    (void)printf("\nforecast, not measured, of a machine as the keys say: rank_gflops %.6g%s, "
+                 "step_overhead_ms %.6g, link_bandwidth %.6gMB, node_bandwidth %.6gMB, "
+                 "link_latency_us %.6g; %d ranks on a node\n",
                  m->rate * 1e-9, share, m->overhead_s * 1e3, m->link * 1e-6, m->node * 1e-6,
                  m->latency_s * 1e6, crowd->job->plan.ranks_per_node);
     (void)printf("%7s %6s %9s %10s %10s %10s %12s %12s\n", "ranks", "nodes", "rows/step", "s/step",
@@ -204,7 +204,7 @@ int forecast_print(struct job *job, struct error *err)
     print_head(&crowd);
     for (int ranks = 1; ranks <= most; ranks *= 2) {
         print_row(&crowd, ranks);
-        if (ranks < job->plan.ranks && (job->plan.ranks < 2 * ranks || 2 * ranks > most))
+        if (ranks < job->plan.ranks && job->plan.ranks < 2 * ranks)
             print_row(&crowd, job->plan.ranks);
     }
     arena_close(&arena);
