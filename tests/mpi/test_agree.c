@@ -109,13 +109,35 @@ static void a_closed_pipe_does_not_end_a_rank(struct dist *dist)
     assert_all_ranks(dist, put == -1);
 }
 
+static int ranks_of_a_node; // 0: as it is
+
+/* In place of MPI's: nodes of so many ranks, numbered in a row; the last one has what is left. */
+int MPI_Comm_split_type(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *node)
+{
+    return ranks_of_a_node ? MPI_Comm_split(comm, key / ranks_of_a_node, key, node)
+                           : PMPI_Comm_split_type(comm, type, key, info, node);
+}
+
 static void nodes_are_counted_and_numbered(struct dist *dist)
 {
-    assert_all_ranks(dist, dist->node_count >= 1 && dist->node < dist->node_count);
-    assert_all_ranks(dist, dist->node_rank < dist->node_size && dist->node_size <= dist->size);
-    assert_all_ranks(dist, dist->node_ranks == 1 || dist->node_ranks == dist->node_size);
-    dist_assert_same(dist, dist->node_ranks);
-    dist_assert_same(dist, dist->node_count);
+    for (int m = 0; m <= dist->size; m++) {
+        struct dist nodes;
+        struct error err;
+        int right;
+
+        ranks_of_a_node = m;
+        assert_all_ok(dist, dist_open(&nodes, &err), &err);
+        right = nodes.node >= 0 && nodes.node < nodes.node_count &&
+                nodes.node_rank < nodes.node_size && nodes.node_size <= nodes.size;
+        if (m > 0)
+            right = right && nodes.node == dist->rank / m && nodes.node_rank == dist->rank % m &&
+                    nodes.node_count == (dist->size + m - 1) / m &&
+                    nodes.node_ranks == (dist->size % m ? 1 : m);
+        dist_assert_same(dist, nodes.node_count);
+        dist_assert_same(dist, nodes.node_ranks);
+        dist_close(&nodes);
+        assert_all_ranks(dist, right);
+    }
 }
 
 static int play(const char *part, int rank)
