@@ -2,14 +2,16 @@
 """Measures lowrank on this machine and writes docs/performance.md, with what it measured beside it.
 
     $ORACLE_PYTHON tests/bench/report.py --model FOLDER [--rounds 3] [--steps 8] ...
-    python3 tests/bench/report.py --large FOLDER    (only a large model's memory anew)
+    python3 tests/bench/report.py --model FOLDER --only PART ...
     python3 tests/bench/report.py --write           (anew from docs/performance.json)
 
 Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks,
-and the other programs of tests/bench. `make bench MODEL=FOLDER` builds all that
-is needed and calls this. --large takes a folder that make_model.py wrote: one
-step of 2 rows of 2048 tokens, on 1 and 2 ranks. The document says on which machine, with which
-versions and when it was made; figures of other machines differ.
+scaling.py, which writes its part of docs/scaling.md, and the other programs of
+tests/bench. `make bench MODEL=FOLDER` builds all that is needed and calls this.
+--large takes a folder that make_model.py wrote: one step of 2 rows of 2048
+tokens, on 1 and 2 ranks. --only measures some parts anew, by their names in
+docs/performance.json. The document says on which machine, with which versions
+and when it was made; figures of other machines differ.
 """
 
 import argparse
@@ -97,23 +99,45 @@ def compare(work, passed):
     return h.read_json(out)
 
 
-def measure(args, passed, work):
+def about(args):
+    return {"date": str(datetime.date.today()), "cores": len(os.sched_getaffinity(0)),
+            "version": h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
+            "peers": versions(), "machine": machine(), "threads": args.threads}
+
+
+def rates(name, *options):
+    """name: GB/s of memory's."""
+    return re.findall(r"(.+), (\d) arrays: ([\d.]+) GB/s of ([\d.]+)", output([program(name), *options]))
+
+
+def joined():
+    return {b: re.findall(r"(.+): ([\d.]+)", output([program("joined"), b])) for b in ("auto", "native")}
+
+
+def scaling(args):
+    output([sys.executable, os.path.join(HERE, "scaling.py"), "--model", args.model])
+
+
+def parts(args, passed, work):
+    """What there is to measure, in this order; each part says how."""
     watched = os.path.join(work, "profile", "profile.json")
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
-    found = {"date": str(datetime.date.today()), "cores": len(os.sched_getaffinity(0)),
-             "version": h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
-             "peers": versions(), "machine": machine(), "threads": args.threads,
-             "peer": compare(work, passed),
-             "native": profile(args, work, "gemm_backend=native"), "profile": profile(args, work)}
-    found["saving"] = script("bench/saving.py", "--profile", watched, "--folder", work)
-    found["start"] = script("bench/start.py", "--model", args.model)
-    found["preprocess"] = script("bench/preprocess.py", "--model", args.model, "--dataset", args.dataset, *data)
-    found["tokenizer"] = output([sys.executable, os.path.join(ROOT, "tests/oracle/tokenizer_compare.py"),
-                                 "--program", program("tokenizer_encode"), "--speed"])
-    found["attention"] = {name: attention(*options) for name, options in
-                          (("auto", []), ("bf16", ["auto", "bf16"]), ("native", ["native"]))}
-    found["passes"] = {b: passes(args, b) for b in ("auto", "native")}
-    return found
+    return {
+        "peer": lambda: compare(work, passed),
+        "native": lambda: profile(args, work, "gemm_backend=native"),
+        "profile": lambda: profile(args, work),
+        "saving": lambda: script("bench/saving.py", "--profile", watched, "--folder", work),
+        "start": lambda: script("bench/start.py", "--model", args.model),
+        "preprocess": lambda: script("bench/preprocess.py", "--model", args.model, "--dataset", args.dataset, *data),
+        "tokenizer": lambda: output([sys.executable, os.path.join(ROOT, "tests/oracle/tokenizer_compare.py"),
+                                     "--program", program("tokenizer_encode"), "--speed"]),
+        "attention": lambda: {name: attention(*options) for name, options in
+                              (("auto", []), ("bf16", ["auto", "bf16"]), ("native", ["native"]))},
+        "passes": lambda: {b: passes(args, b) for b in ("auto", "native")},
+        "elementwise": lambda: rates("elementwise"),
+        "joined": joined,
+        "scaling": lambda: scaling(args),
+    }
 
 
 def large(folder, work):
@@ -205,6 +229,20 @@ def tokenizer_table(text):
     return "\n".join(lines)
 
 
+def elementwise_table(found):
+    lines = ["| pass | arrays read and written | GB/s | memory, GB/s | share |", "|---|---:|---:|---:|---:|"]
+    for name, arrays, got, memory in found:
+        lines.append(f"| {name} | {arrays} | {got} | {memory} | {100 * float(got) / float(memory):.0f} % |")
+    return "\n".join(lines)
+
+
+def joined_table(found):
+    lines = ["| products | auto | native |", "|---|---:|---:|"]
+    for (name, ours), (_, native) in zip(found["auto"], found["native"]):
+        lines.append(f"| {name} | {ours} | {native} |")
+    return "\n".join(lines)
+
+
 def large_table(found):
     if not found:
         return "Not measured: `--large`."
@@ -273,6 +311,23 @@ units, measured beside each case.
 
 {attention}
 
+## Passes over memory
+
+`tests/bench/elementwise` on one core, arrays of 64 MiB. Bytes are those of the arrays that a pass reads and writes;
+memory's rate is that of z = x + 3 y. A pass that writes where it has read can be above it: z is read, too, before it
+is written.
+
+{elementwise}
+
+The residual sums are passes of their own, a part of "norms, elementwise" above.
+
+## Products that have their input in common
+
+`tests/bench/joined` on one core: the time of q, k and v, or of gate and up, one after the other, over that of one
+product of them all. That is all there would be to gain if they were one matrix, and it is why they are not.
+
+{joined}
+
 ## Start
 
 `tests/bench/start.py`: seconds from the program's start to its first step, with the sample store there.
@@ -316,7 +371,8 @@ def write(found):
         native=profile_table(native), native_rate=native["gemm_rate"] * 1e-9,
         native_whole=whole_share(native) * 1e-9,
         native_share=100 * whole_share(native) / native["gemm_rate"], products=product_table(data),
-        passes=pass_table(found["passes"]), attention=attention_table(found["attention"]),
+        passes=pass_table(found["passes"]), elementwise=elementwise_table(found["elementwise"]),
+        joined=joined_table(found["joined"]), attention=attention_table(found["attention"]),
         start="\n".join(found["start"]), preprocess="\n".join(found["preprocess"]),
         tokenizer=tokenizer_table(found["tokenizer"]), saving="\n".join(found["saving"]), large=large_table(found.get("large")))
     for name, content in (("performance.md", text), ("performance.svg", chart.bars(
@@ -333,20 +389,34 @@ def kept(found, measured):
         json.dump({**before, **found}, f, indent=1)
 
 
+def measure(mine, passed, measured):
+    h.require_program()
+    for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
+        del os.environ[name]
+    sys.argv[1:] = passed
+    args, work = peer.parse(), h.Checks("report").work
+    todo = parts(args, passed, work)
+    if mine.large:
+        todo["large"] = lambda: large(os.path.abspath(mine.large), work)
+    if mine.only:
+        todo = {name: todo[name] for name in mine.only}
+    else:
+        kept(about(args), measured)
+    for name, how in todo.items():
+        found = how()
+        if found is not None:
+            kept({name: found}, measured)
+
+
 def main():
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument("--write", action="store_true")
     own.add_argument("--large", metavar="FOLDER")
+    own.add_argument("--only", nargs="+", metavar="PART")
     mine, passed = own.parse_known_args()
     measured = os.path.join(DOCS, "performance.json")
     if not mine.write:
-        h.require_program()
-        for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
-            del os.environ[name]
-        sys.argv[1:] = passed
-        work = h.Checks("report").work
-        kept({"large": large(os.path.abspath(mine.large), work)} if mine.large
-             else measure(peer.parse(), passed, work), measured)
+        measure(mine, passed, measured)
     write(h.read_json(measured))
     return 0
 

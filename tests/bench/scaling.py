@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Fits the constants of the step time on this machine, and holds the formula against it.
 
-    tests/bench/scaling.py --model FOLDER [--ranks 1,2,3,4,6,8] [--rounds 3] [--json OUT] [--svg OUT] ...
-    tests/bench/scaling.py --svg OUT --model FOLDER --constants key=value ...   (draws only)
+    tests/bench/scaling.py --model FOLDER [--ranks 1,2,3,4,6,8] [--rounds 3] [--batch 8] ...
+    tests/bench/scaling.py --write      (anew from docs/scaling.json)
+
+Writes docs/scaling.json, docs/scaling.svg and the tables of docs/scaling.md, each of which
+stands between two comments with its name.
 
 1. tests/bench/sum times the sum over 1 to 8 ranks, short and long; node_bandwidth and the
    latency of a message are the least squares, relative, of its best times.
@@ -11,7 +14,10 @@
 3. Runs on 1 to 8 ranks, in turns, are put beside what `lowrank check ranks=N` forecasts with
    these constants. The rate of a rank is measured for each number up to the cores, for cores
    slow each other down; ranks beyond the cores share them.
-4. The plot: efficiency over ranks for several global batches, as check forecasts it.
+4. The plot: efficiency over ranks for several global batches, as check forecasts it with the
+   constants measured; and the rows that 80 % need.
+5. The balance at 8 ranks, as check says it, of the demo's rows and of the skewed set of
+   tests/cli/plan.py, over three epochs.
 
 Four steps' worth of the demo's rows, unshuffled and trained over and over, rank 8 on every
 linear module, states saved once; the first and the last step do not count. Of each of the four
@@ -23,6 +29,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -33,7 +40,9 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "cli"))
 
 import harness as h  # noqa: E402
+import plan  # noqa: E402
 
+DOCS = os.path.join(ROOT, "docs")
 LENGTHS = (8, 16384, 262144, 2442248)
 STEPS = 4
 CHUNK, WINDOW = 1 << 17, 4  # dist/sum.h
@@ -45,18 +54,19 @@ OVERHEAD = ("optimizer", "saving", "other")
 def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--write", action="store_true", help="the document; measure nothing")
     parser.add_argument("--dataset-dir", default=os.path.join(ROOT, "configs/demo/data"))
     parser.add_argument("--dataset", default="cluster_qa", help="one; all of its rows for the plot")
     parser.add_argument("--template", default="smollm2")
     parser.add_argument("--ranks", default="1,2,3,4,6,8")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
-    parser.add_argument("--batch", type=int, default=16, help="global batch of the runs")
+    parser.add_argument("--batch", type=int, default=8, help="global batch of the runs")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="OUT")
-    parser.add_argument("--svg", metavar="OUT")
-    parser.add_argument("--constants", nargs="*", help="draw with these keys of check; measure nothing")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.model and not args.write:
+        parser.error("--model or --write")
+    return args
 
 
 # --- 1. the sum ----------------------------------------------------------------
@@ -187,24 +197,6 @@ def measure(args, yaml, work):
     return found
 
 
-def report(found):
-    print(f"node_bandwidth={found['node_bandwidth'] / 1e9:.2f}GB "
-          f"link_latency_us={found['link_latency_us']:.2f} "
-          f"step_overhead_ms={found['step_overhead_ms']:.2f} rank_gflops={found['rank_gflops']} "
-          f"share of the matrix rate {found['share_of_matrix_rate']:.2f}")
-    print("| ranks | numbers | dist/sum, ms | MPI_Allreduce, ms | formula, ms |\n|---:|---:|---:|---:|---:|")
-    for ranks, numbers, ours, theirs in found["sums"]:
-        model = (16 * numbers * (ranks - 1) / found["node_bandwidth"]
-                 + messages(ranks, numbers) * found["link_latency_us"] * 1e-6)
-        print(f"| {ranks} | {numbers} | {ours * 1e3:.3f} | {theirs * 1e3:.3f} | {model * 1e3:.3f} |")
-    print("| ranks | measured, s a step | formula, s | off | waiting, s | reduction, s |\n"
-          "|---:|---:|---:|---:|---:|---:|")
-    for s in found["steps"]:
-        print(f"| {s['ranks']} | {s['measured']:.3f} | {s['model']:.3f} | "
-              f"{100 * (s['model'] / s['measured'] - 1):+.0f} % | {s['waiting']:.3f} | "
-              f"{s['reduction']:.3f} |")
-
-
 # --- 4. the plot ---------------------------------------------------------------
 
 BATCHES = (64, 512, 4096)
@@ -231,46 +223,163 @@ def axes(title):
     return out
 
 
-def draw(path, yaml, constants):
+def curves(yaml, constants):
+    """(link, rows of a step) -> [[ranks, efficiency %], ...]"""
+    return [[link, batch, [[n, row[1]] for n, row in sorted(forecast(
+        yaml, ["ranks=1024", f"global_batch_size={batch}", "max_samples=null",
+               f"link_bandwidth={bandwidth}", *constants]).items())]]
+            for link, bandwidth, _ in LINKS for batch in BATCHES]
+
+
+def enough_rows(yaml, constants):
+    """link -> [[ranks, rows of a step for 80 %], ...]"""
+    return {link: [[n, row[2]] for n, row in sorted(forecast(
+        yaml, ["ranks=1024", "max_samples=null", f"link_bandwidth={bandwidth}", *constants]).items())
+        if n >= 8] for link, bandwidth, _ in LINKS}
+
+
+def draw(found):
     out = axes("Efficiency forecast, by rows of a step and link (not measured)")
     y = TOP + HEIGHT + 58
-    for (link, bandwidth, dash), x in zip(LINKS, (LEFT, LEFT + 330)):
+    lines = {(link, batch): points for link, batch, points in found["curves"]}
+    for (link, _, dash), x in zip(LINKS, (LEFT, LEFT + 330)):
         for batch, colour in zip(BATCHES, COLOURS):
-            rows = forecast(yaml, ["ranks=1024", f"global_batch_size={batch}", "max_samples=null",
-                                   f"link_bandwidth={bandwidth}", *constants])
-            line = " ".join("%.1f,%.1f" % place(n, rows[n][1]) for n in sorted(rows))
+            line = " ".join("%.1f,%.1f" % place(n, percent) for n, percent in lines[link, batch])
             out.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2" '
                        f'stroke-dasharray="{dash}"/>')
             at = x + BATCHES.index(batch) * 105
             out.append(f'<path d="M{at} {y}h20" stroke="{colour}" stroke-width="2" '
                        f'stroke-dasharray="{dash}"/><text x="{at + 25}" y="{y + 4}">{batch} rows</text>')
         out.append(f'<text x="{x}" y="{y + 22}">{link}</text>')
-    with open(path, "w", encoding="utf-8") as f:
+    with open(os.path.join(DOCS, "scaling.svg"), "w", encoding="utf-8") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 40}" height="{y + 36}" '
                 'font-family="sans-serif" font-size="12">\n'
                 '<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(out) + "\n</svg>\n")
 
 
+# --- 5. the balance --------------------------------------------------------------
+
+STEP_ROWS = (16, 32, 64, 128, 512)
+
+
+def balance(yaml, data):
+    """[[rows of a step, slowest %, single rows %, the same of the skewed set], ...]"""
+    plan.skewed_data(data, 2048, 40)
+    found = []
+    for rows in STEP_ROWS:
+        line = [rows]
+        for pairs in ([], [f"dataset_dir={data}", "dataset=skewed", "cutoff_len=2048"]):
+            done = h.run(0, ["check", yaml, "ranks=8", "max_samples=null", "max_steps=-1", "num_train_epochs=3",
+                             "disable_shuffling=false", f"global_batch_size={rows}", *pairs], timeout=600)
+            mean, _, single, _ = plan.percents(re.search(r"^imbalance.*", done.out, re.MULTILINE).group(0))
+            line += [mean, single]
+        found.append(line)
+    return found
+
+
+# --- the document ----------------------------------------------------------------
+
+def table(head, rows):
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---:|" * len(head)]
+                     + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def constants_table(found):
+    rate = found["rank_gflops"]
+    return table(("constant", "fitted"), (
+        (f"`rank_gflops` on {' and on '.join(rate)} ranks", ", ".join(f"{r:.1f}" for r in rate.values())),
+        ("its share of the matrix rate (1 rank)", f"{found['share_of_matrix_rate']:.2f}"),
+        ("`step_overhead_ms`, the state not saved", f"{found['step_overhead_ms']:.1f}"),
+        ("`node_bandwidth`", f"{found['node_bandwidth'] / 1e9:.1f} GB"),
+        ("`link_latency_us`, shared memory", f"{found['link_latency_us']:.2f}")))
+
+
+def sums_table(found):
+    def row(ranks, numbers, ours, theirs):
+        model = (16 * numbers * (ranks - 1) / found["node_bandwidth"]
+                 + messages(ranks, numbers) * found["link_latency_us"] * 1e-6)
+        return str(ranks), f"{numbers:,}", *(f"{s * 1e3:.3f}" for s in (ours, theirs, model))
+    return table(("ranks", "numbers", "dist/sum, ms", "MPI_Allreduce, ms", "formula, ms"),
+                 [row(*r) for r in found["sums"]])
+
+
+def steps_table(found):
+    return table(("ranks", "measured, s a step", "formula, s", "off"),
+                 [(str(s["ranks"]), f"{s['measured']:.3f}", f"{s['model']:.3f}",
+                   f"{100 * (s['model'] / s['measured'] - 1):+.0f} %") for s in found["steps"]])
+
+
+def rows_table(found):
+    return table(("ranks", *found["rows"]),
+                 [(f"{columns[0][0]:,}", *(f"{rows:,}" if rows else "more" for _, rows in columns))
+                  for columns in zip(*found["rows"].values())])
+
+
+def balance_table(found):
+    return table(("rows a step", "demo data: slowest rank", "single rows",
+                  "skewed data: slowest rank", "single rows"),
+                 [(str(row[0]), *(f"{x:.1f} %" for x in row[1:])) for row in found["balance"]])
+
+
+def measured_line(found):
+    return (f"Measured on {found['date']} on {found['cores']} cores, {found['cpu']}, with {found['backend']}; "
+            f"{found['mpi']}\nover shared memory; SmolLM2-135M or the model given, rank 8 on every linear module, "
+            f"steps of {found['batch']} rows,\none thread a rank. These are figures of that machine, not defaults "
+            "for another.")
+
+
+def used_line(found):
+    rate = list(found["rank_gflops"].values())[-1]
+    return (f"From the constants above ({rate:.1f} GFLOP/s a rank, {found['step_overhead_ms']:.1f} ms), "
+            "one rank a node, 50 us a message, the demo's rows; none of it\nmeasured.")
+
+
+def write(found):
+    path = os.path.join(DOCS, "scaling.md")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for name, content in (("balance", balance_table(found)), ("measured", measured_line(found)),
+                          ("constants", constants_table(found)), ("sums", sums_table(found)),
+                          ("steps", steps_table(found)), ("used", used_line(found)),
+                          ("rows", rows_table(found))):
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_end:
+            sys.exit(f"docs/scaling.md has no '{begin.strip()}' and '{end}'")
+        text = before + begin + content + "\n" + end + after
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    draw(found)
+    print("written: docs/scaling.md and docs/scaling.svg")
+
+
+def machine(yaml):
+    info = h.run(0, ["info"]).text
+    backend = re.search(r"matrix backend (.*)", h.run(0, ["check", yaml]).text).group(1)
+    mpi = subprocess.run(["mpirun", "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return {"date": datetime.date.today().isoformat(), "cpu": re.search(r"cpu +(.*)", info).group(1),
+            "backend": backend, "mpi": mpi.splitlines()[0].replace("mpirun (", "").replace(")", "")}
+
+
 def main():
     args = parse()
-    h.require_program()
-    checks = h.Checks("scaling")
-    yaml = os.path.join(checks.work, "run.yaml")
-    with open(yaml, "w", encoding="utf-8") as f:
-        f.write(h.yaml_text(settings(args, checks.work)))
-    constants = args.constants
-    if constants is None:
-        found = measure(args, yaml, checks.work)
-        found["date"] = datetime.date.today().isoformat()
-        report(found)
-        if args.json:
-            with open(args.json, "w", encoding="utf-8") as f:
-                json.dump(found, f, indent=1)
-        constants = [f"rank_gflops={found['rank_gflops'][max(found['rank_gflops'])]:.1f}",
+    path = os.path.join(DOCS, "scaling.json")
+    if not args.write:
+        h.require_program()
+        checks = h.Checks("scaling")
+        yaml = os.path.join(checks.work, "run.yaml")
+        with open(yaml, "w", encoding="utf-8") as f:
+            f.write(h.yaml_text(settings(args, checks.work)))
+        found = {**machine(yaml), "cores": args.cores, "batch": args.batch, **measure(args, yaml, checks.work)}
+        constants = [f"rank_gflops={list(found['rank_gflops'].values())[-1]:.1f}",
                      f"step_overhead_ms={found['step_overhead_ms']:.1f}"]
-    if args.svg:
-        draw(args.svg, yaml, constants)
-    shutil.rmtree(checks.work, ignore_errors=True)
+        found.update(curves=curves(yaml, constants), rows=enough_rows(yaml, constants),
+                     balance=balance(yaml, checks.path("data")))
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(found, f, indent=1)
+        shutil.rmtree(checks.work, ignore_errors=True)
+    write(h.read_json(path))
     return 0
 
 
