@@ -76,12 +76,12 @@ static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
     return 1; // stops the walk
 }
 
-int h5file_fail(const struct h5file *file, const char *what, struct error *err)
+int h5file_fail(const char *path, const char *what, struct error *err)
 {
     const char *text = NULL;
 
     (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, (void *)&text);
-    (void)error_set(err, "cannot %s '%s': HDF5: %s", what, file->path,
+    (void)error_set(err, "cannot %s '%s': HDF5: %s", what, path,
                     text && text[0] ? text : "no reason given");
     (void)H5Eclear2(H5E_DEFAULT);
     return -1;
@@ -91,7 +91,7 @@ void h5file_die(const struct h5file *file, const char *what)
 {
     struct error err;
 
-    (void)h5file_fail(file, what, &err);
+    (void)h5file_fail(file->path, what, &err);
     BUG("rank %d of %d: %s", file->dist->rank, file->dist->size, err.msg);
 }
 

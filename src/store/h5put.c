@@ -1,13 +1,14 @@
 /*
  * store/h5put.c: texts, numbers and names, alike for both ways of writing.
+ *
+ * Closing an id forgets why the call before it failed, so the reason is kept
+ * aside and given back at the end.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
 #include "store_internal.h"
 
@@ -29,6 +30,7 @@ int h5put_text(hid_t file, const char *name, const char *text, size_t len)
     hid_t space = H5Screate(len > 0 ? H5S_SCALAR : H5S_NULL);
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     hid_t id = -1;
+    hid_t why;
     int rc = -1;
 
     if (type >= 0 && space >= 0 && list >= 0 && H5Tset_size(type, len > 0 ? len : 1) >= 0 &&
@@ -38,11 +40,14 @@ int h5put_text(hid_t file, const char *name, const char *text, size_t len)
     if (id >= 0 &&
         (!text || len == 0 || H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0))
         rc = 0;
-    if (id >= 0 && H5Dclose(id) < 0)
-        rc = -1;
+    why = rc < 0 ? H5Eget_current_stack() : -1;
     (void)H5Pclose(list);
     (void)H5Sclose(space);
     (void)H5Tclose(type);
+    if (id >= 0 && H5Dclose(id) < 0)
+        rc = -1;
+    if (why >= 0)
+        (void)H5Eset_current_stack(why);
     return rc;
 }
 
@@ -51,10 +56,13 @@ int h5put_number(hid_t file, const char *name, enum h5type type, const void *val
     hid_t space = H5Screate(H5S_SCALAR);
     hid_t id = H5Acreate2(file, name, h5type_stored(type), space, H5P_DEFAULT, H5P_DEFAULT);
     int rc = id < 0 || H5Awrite(id, h5type_native(type), value) < 0 ? -1 : 0;
+    hid_t why = rc < 0 ? H5Eget_current_stack() : -1;
 
+    (void)H5Sclose(space);
     if (id >= 0 && H5Aclose(id) < 0)
         rc = -1;
-    (void)H5Sclose(space);
+    if (why >= 0)
+        (void)H5Eset_current_stack(why);
     return rc;
 }
 
@@ -67,13 +75,4 @@ char *h5file_temp_name(const char *path, struct error *err)
         (void)snprintf(temp, len, "%s" H5FILE_TEMP "%ld-%lld", path, (long)getpid(),
                        (long long)(clock_s() * 1e9));
     return temp;
-}
-
-int h5file_show(const char *temp, const char *path, int flush, struct error *err)
-{
-    if (flush)
-        return file_rename(temp, path, err);
-    if (rename(temp, path) < 0)
-        return error_set(err, "cannot rename '%s' to '%s': %s", temp, path, strerror(errno));
-    return 0;
 }

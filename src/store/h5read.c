@@ -38,7 +38,7 @@ int h5file_open(struct h5file **out, const struct dist *dist, const char *path, 
     (void)H5Pset_file_locking(access, 0, 1);
 #endif
     file->id = H5Fopen(path, H5F_ACC_RDONLY, access);
-    rc = file->id < 0 ? h5file_fail(file, "read", err) : 0;
+    rc = file->id < 0 ? h5file_fail(file->path, "read", err) : 0;
     (void)H5Pclose(access);
     if (dist_agree(dist, rc, err) < 0)
         goto fail;
@@ -174,7 +174,7 @@ int h5file_read(struct h5file *file, const char *name, enum h5type type, uint64_
     if (rc >= 0)
         rc = H5Dread(array->id, h5type_native(type), to, from, H5P_DEFAULT, data);
     if (rc < 0)
-        (void)h5file_fail(file, "read", err);
+        (void)h5file_fail(file->path, "read", err);
     (void)H5Sclose(to);
     (void)H5Sclose(from);
     return rc < 0 ? -1 : 0;
@@ -205,7 +205,7 @@ static int read_text(struct h5file *file, hid_t id, hid_t type, char **text, siz
     if (*len > 0 && H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0) {
         free(*text);
         *text = NULL;
-        return h5file_fail(file, "read", err);
+        return h5file_fail(file->path, "read", err);
     }
     *len = strlen(*text); // NULL padding
     return 0;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,14 +44,15 @@ struct h5whole {
 
 static int fail(const struct h5whole *whole, struct error *err)
 {
-    (void)H5Eclear2(H5E_DEFAULT);
-    return error_set(err, "cannot write '%s': HDF5 cannot lay it out%s", whole->path,
-                     whole->image.starved ? ": out of memory" : "");
+    (void)h5file_fail(whole->path, "write", err);
+    return whole->image.starved ? error_set(err, "cannot write '%s': out of memory", whole->path)
+                                : -1;
 }
 
 static int create(struct h5whole *whole, struct error *err)
 {
     hid_t access, creation;
+    int rc;
 
     h5file_tame();
     access = H5Pcreate(H5P_FILE_ACCESS);
@@ -59,9 +61,10 @@ static int create(struct h5whole *whole, struct error *err)
     if (whole->driver >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
         H5Pset_meta_block_size(access, 0) >= 0 && H5Pset_small_data_block_size(access, 0) >= 0)
         whole->id = H5Fcreate(whole->path, H5F_ACC_TRUNC, creation, access);
+    rc = whole->id < 0 ? fail(whole, err) : 0;
     (void)H5Pclose(creation);
     (void)H5Pclose(access);
-    return whole->id < 0 ? fail(whole, err) : 0;
+    return rc;
 }
 
 int h5whole_open(struct h5whole **out, const struct dist *dist, const char *path, struct error *err)
@@ -109,6 +112,8 @@ static int create_array(hid_t file, const char *name, enum h5type type, uint64_t
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     hid_t id = -1;
     haddr_t offset = HADDR_UNDEF;
+    hid_t why;
+    int rc;
 
     if (H5Pset_obj_track_times(list, 0) >= 0 && H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) >= 0 &&
         H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) >= 0)
@@ -116,9 +121,15 @@ static int create_array(hid_t file, const char *name, enum h5type type, uint64_t
     if (id >= 0 && total > 0)
         offset = H5Dget_offset(id);
     *at = offset;
+    rc = id < 0 || (total > 0 && offset == HADDR_UNDEF) ? -1 : 0;
+    why = rc < 0 ? H5Eget_current_stack() : -1;
     (void)H5Pclose(list);
     (void)H5Sclose(space);
-    return id < 0 || H5Dclose(id) < 0 || (total > 0 && offset == HADDR_UNDEF) ? -1 : 0;
+    if (id >= 0 && H5Dclose(id) < 0)
+        rc = -1;
+    if (why >= 0)
+        (void)H5Eset_current_stack(why);
+    return rc;
 }
 
 int h5whole_put_array(struct h5whole *whole, const char *name, enum h5type type, uint64_t total,
@@ -353,6 +364,16 @@ static int write_all(const struct h5whole *whole, const struct dist *dist, int r
     return rc;
 }
 
+/* Renames; with flush the folder is flushed to disk. Local: rank 0. */
+static int show(const char *temp, const char *path, int flush, struct error *err)
+{
+    if (flush)
+        return file_rename(temp, path, err);
+    if (rename(temp, path) < 0)
+        return error_set(err, "cannot rename '%s' to '%s': %s", temp, path, strerror(errno));
+    return 0;
+}
+
 /* Writes, seals, with flush brings to disk, and shows the file temp. Collective. */
 static int fill_file(const struct h5whole *whole, const struct dist *dist, int rc, const char *temp,
                      int flush, struct error *err)
@@ -369,7 +390,7 @@ static int fill_file(const struct h5whole *whole, const struct dist *dist, int r
     if (rc == 0 && dist->rank == 0)
         rc = seal_write(temp, whole->image.bytes, hash, flush, err);
     if (rc == 0 && dist->rank == 0)
-        rc = h5file_show(temp, whole->path, flush, err);
+        rc = show(temp, whole->path, flush, err);
     return dist_agree(dist, rc, err);
 }
 

@@ -102,7 +102,7 @@ static int create_hdf5(struct h5file *file, struct error *err)
 
     file->id = H5Fcreate(file->temp, H5F_ACC_TRUNC, creation, access);
     if (file->id < 0)
-        rc = h5file_fail(file, "write", err);
+        rc = h5file_fail(file->path, "write", err);
     (void)H5Pclose(creation);
     (void)H5Pclose(access);
     if (settle(file, rc, err) < 0)
@@ -181,6 +181,7 @@ int h5file_add(struct h5file *file, const char *name, enum h5type type, uint64_t
     struct h5array *array;
     hid_t space;
     hid_t list;
+    int rc;
 
     check_name(file, name);
     dist_assert_same(file->dist, total);
@@ -195,9 +196,10 @@ int h5file_add(struct h5file *file, const char *name, enum h5type type, uint64_t
     list = array_list(total);
     array->id =
         H5Dcreate2(file->id, name, h5type_stored(type), space, H5P_DEFAULT, list, H5P_DEFAULT);
+    rc = array->id < 0 ? h5file_fail(file->path, "write", err) : 0;
     (void)H5Pclose(list);
     (void)H5Sclose(space);
-    return settle(file, array->id < 0 ? h5file_fail(file, "write", err) : 0, err);
+    return settle(file, rc, err);
 }
 
 /* One collective H5Dwrite of this rank's slice, which may be empty. */
@@ -348,7 +350,7 @@ int h5file_publish(struct h5file *file, struct error *err)
     if (seal_temp(file, err) < 0)
         return -1;
     if (file->dist->rank == 0)
-        rc = h5file_show(file->temp, file->path, 1, err);
+        rc = file_rename(file->temp, file->path, err);
     if (settle(file, rc, err) < 0)
         return -1;
     file->writing = 0;

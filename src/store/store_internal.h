@@ -48,7 +48,7 @@ struct h5array *h5file_new_array(struct h5file *file, const char *name, struct e
 void h5file_tame(void);
 
 /* "cannot <what> '<path>': <HDF5's innermost reason>"; returns -1. Local. */
-int h5file_fail(const struct h5file *file, const char *what, struct error *err);
+int h5file_fail(const char *path, const char *what, struct error *err);
 
 /* Something that cannot be mended failed inside HDF5: one line, then MPI_Abort. Local. */
 void h5file_die(const struct h5file *file, const char *what) __attribute__((noreturn));
@@ -60,9 +60,6 @@ int h5put_number(hid_t file, const char *name, enum h5type type, const void *val
 
 /* A new temporary name beside path, in a new string. Local. */
 char *h5file_temp_name(const char *path, struct error *err);
-
-/* Renames; with flush the folder is flushed to disk. Local. */
-int h5file_show(const char *temp, const char *path, int flush, struct error *err);
 
 /*
  * A file in memory, for h5whole.c: what HDF5 writes, page by page, and zeros

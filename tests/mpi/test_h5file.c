@@ -450,6 +450,41 @@ static int whole_is_right(struct h5file *file, const double *values, struct erro
     return right;
 }
 
+static int put_some(struct h5whole *whole, int kind, struct error *err)
+{
+    static const double numbers[2] = { 1, 2 };
+
+    if (kind == 0)
+        return h5whole_put_i64(whole, "n", 1, err);
+    if (kind == 1)
+        return h5whole_put_text(whole, "t", "text", 4, err);
+    return h5whole_put_array(whole, "a", H5_FLOAT64, 2, numbers, err);
+}
+
+static void a_failure_inside_hdf5_is_told_with_its_reason(struct dist *dist)
+{
+    struct error err = { "" };
+    struct h5whole *whole;
+    struct h5file *file;
+    char folder[64], path[96];
+
+    mpi_test_folder(dist, folder);
+    (void)snprintf(path, sizeof(path), "%s/a.h5", folder);
+    assert_all_ok(dist, h5whole_open(&whole, dist, path, &err), &err);
+    for (int kind = 0; kind < 3; kind++) {
+        assert_all_ok(dist, put_some(whole, kind, &err), &err);
+        assert_all_ranks(dist, dist_agree(dist, put_some(whole, kind, &err), &err) < 0);
+        assert_all_ranks(dist, strstr(err.msg, path) && strstr(err.msg, "already exists"));
+    }
+    h5whole_close(whole);
+    assert_all_ok(dist, h5file_create(&file, dist, path, &err), &err);
+    assert_all_ok(dist, h5file_add(file, "a", H5_INT32, 2, &err), &err);
+    assert_all_ranks(dist, h5file_add(file, "a", H5_INT32, 2, &err) < 0);
+    assert_all_ranks(dist, strstr(err.msg, path) && strstr(err.msg, "already exists"));
+    h5file_close(file);
+    mpi_test_folder_remove(dist, folder);
+}
+
 /* On any number of ranks, in new space and over a longer and a shorter file: the same bytes. */
 static void what_every_rank_holds_is_written_alike_by_any_number(struct dist *dist)
 {
@@ -501,6 +536,7 @@ int main(void)
         MPI_TEST(every_damage_is_refused_by_all_ranks),
         MPI_TEST(zeros_turned_into_ones_are_noticed),
         MPI_TEST(cleaning_removes_only_our_left_overs),
+        MPI_TEST(a_failure_inside_hdf5_is_told_with_its_reason),
         MPI_TEST(what_every_rank_holds_is_written_alike_by_any_number),
     };
 
