@@ -409,7 +409,7 @@ static void cleaning_removes_only_our_left_overs(struct dist *dist)
 
 #define WHOLE 700001 // doubles, a prime: 5 blocks of the seal and a piece
 
-/* What every rank holds is written by all of them, over what is at spare; the number is rank 0's. Collective. */
+/* All ranks hold it and write it, over what is at spare; the number is rank 0's. Collective. */
 static int write_whole(const struct dist *dist, const char *path, const char *spare,
                        const double *values, struct error *err)
 {
@@ -485,6 +485,14 @@ static void a_failure_inside_hdf5_is_told_with_its_reason(struct dist *dist)
     mpi_test_folder_remove(dist, folder);
 }
 
+/* Local. */
+static int make_spare(const char *path, uint64_t bytes, struct error *err)
+{
+    if (file_write(path, "old", 3, err) < 0)
+        return -1;
+    return truncate(path, (off_t)bytes) < 0 ? error_set(err, "cannot truncate '%s'", path) : 0;
+}
+
 /* On any number of ranks, in new space and over a longer and a shorter file: the same bytes. */
 static void what_every_rank_holds_is_written_alike_by_any_number(struct dist *dist)
 {
@@ -508,9 +516,10 @@ static void what_every_rank_holds_is_written_alike_by_any_number(struct dist *di
             int rc = 0;
 
             if (s > 0 && dist->rank == 0)
-                rc = file_write(spare, "old", 3, &err) < 0 || truncate(spare, (off_t)spares[s]) < 0;
+                rc = make_spare(spare, spares[s], &err);
+            assert_all_ok(dist, dist_agree(dist, rc, &err), &err);
             group_open(dist, &group, size);
-            if (dist->rank < size && rc == 0)
+            if (dist->rank < size)
                 rc = write_whole(&group, path, s > 0 ? spare : NULL, values, &err);
             group_close(&group);
             assert_all_ok(dist, dist_agree(dist, rc, &err), &err);
