@@ -4,8 +4,8 @@
  * h5file.h writes what is spread over the ranks, through HDF5's collective
  * calls. A state of training is equal on all ranks, is written after every
  * step, and has no time for that. So rank 0 lets HDF5 lay the file out in
- * memory, without the arrays' elements: a few kilobytes, which all ranks get.
- * Then the ranks share the file's bytes, not its arrays: each writes one
+ * memory, without the arrays' elements; all ranks get that: the layout and the
+ * texts. Then the ranks share the file's bytes, not its arrays: each writes one
  * stretch of them with plain writes, straight from the caller's arrays, and
  * hashes it on the way. Nothing else is exchanged but the hashes.
  *
@@ -37,18 +37,21 @@ int h5whole_put_i64(struct h5whole *whole, const char *name, int64_t value, stru
 int h5whole_put_text(struct h5whole *whole, const char *name, const char *text, size_t len,
                      struct error *err);
 
-/* All elements of an array, the same on all ranks; keeps data until the file is published. Local. */
+/* All elements of an array, the same on all ranks; keeps data until publishing. Local. */
 int h5whole_put_array(struct h5whole *whole, const char *name, enum h5type type, uint64_t total,
                       const void *data, struct error *err);
 
 /*
  * Writes the file and makes it visible under its path, whole, replacing what
  * was there. rc is what this rank's calls so far returned: when a rank failed,
- * nothing is done. flush 0: the disk is not waited for. A process that dies cannot
- * harm the file then, a machine that dies can: it does not verify. spare, or NULL, names a file that nobody needs, with a
- * temporary name (h5file_clean()): if it is there it is written over, which
- * costs less than new space, and becomes the file. On failure the old file at
- * path is as it was and nothing else is left. Collective.
+ * nothing is done. spare, or NULL, names a file that nobody needs: if it is
+ * there it is written over, which costs less than new space, and becomes the
+ * file. On failure the old file at path is as it was and nothing else is left.
+ *
+ * flush 0: the disk is not waited for. A process that dies cannot harm the
+ * file then, a machine that dies can: it does not verify, or it is still what
+ * the spare was, which verifies. So the reader must know by the content which
+ * file it is. Collective.
  */
 int h5whole_publish(struct h5whole *whole, const struct dist *dist, int rc, const char *spare,
                     int flush, struct error *err);

@@ -132,6 +132,13 @@ static int create_array(hid_t file, const char *name, enum h5type type, uint64_t
     return rc;
 }
 
+static uint64_t arrays_end(const struct h5whole *whole)
+{
+    const struct stretch *last = whole->count > 0 ? &whole->arrays[whole->count - 1] : NULL;
+
+    return last ? last->at + last->bytes : 0;
+}
+
 int h5whole_put_array(struct h5whole *whole, const char *name, enum h5type type, uint64_t total,
                       const void *data, struct error *err)
 {
@@ -144,9 +151,12 @@ int h5whole_put_array(struct h5whole *whole, const char *name, enum h5type type,
         return -1;
     if (whole->dist->rank == 0 && create_array(whole->id, name, type, total, &at) < 0)
         return fail(whole, err);
-    if (total > 0)
-        whole->arrays[whole->count++] =
-            (struct stretch){ .data = data, .at = at, .bytes = size_mul(total, h5type_size(type)) };
+    if (total == 0)
+        return 0;
+    if (whole->dist->rank == 0 && at < arrays_end(whole))
+        BUG("'%s': the array '%s' begins before the end of the one before it", whole->path, name);
+    whole->arrays[whole->count++] =
+        (struct stretch){ .data = data, .at = at, .bytes = size_mul(total, h5type_size(type)) };
     return 0;
 }
 
@@ -263,29 +273,34 @@ static int write_part(const struct h5whole *whole, const char *temp, uint64_t fi
     return rc < 0 ? error_set(err, "cannot write '%s': %s", whole->path, strerror(errno)) : 0;
 }
 
-/* The spare is as long as the file will be, or shorter. errno says why not. Local. */
-static int shorten(int fd, uint64_t bytes)
+/* No longer than bytes, and space for what is missing. errno says why not. Local. */
+static int fit(int fd, uint64_t bytes)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0)
         return -1;
-    return (uint64_t)st.st_size > bytes ? ftruncate(fd, (off_t)bytes) : 0;
+    if ((uint64_t)st.st_size > bytes)
+        return ftruncate(fd, (off_t)bytes);
+    return space_take(fd, (uint64_t)st.st_size, bytes);
 }
 
-/* The file's name while it is written, its length and its space: the spare, or a new one. Rank 0. */
+/*
+ * The file while it is written: the spare, or a new one. The spare gets a name
+ * that no node has looked up before: clients of network file systems may
+ * remember which file a name meant. Local: rank 0.
+ */
 static char *begin_file(const struct h5whole *whole, const char *spare, struct error *err)
 {
-    int taken = spare && file_exists(spare);
-    char *temp = taken ? mem_strdup(spare, err) : h5file_temp_name(whole->path, err);
+    char *temp = h5file_temp_name(whole->path, err);
+    int taken = temp && spare && rename(spare, temp) == 0;
     int fd = temp ? open(temp, O_WRONLY | O_CLOEXEC | (taken ? 0 : O_CREAT | O_EXCL), 0666) : -1;
 
     if (!temp)
         return NULL;
-    if (fd < 0 || shorten(fd, whole->image.bytes) < 0 ||
-        space_take(fd, 0, whole->image.bytes) < 0) {
+    if (fd < 0 || fit(fd, whole->image.bytes) < 0) {
         (void)error_set(err, "cannot write '%s': %s", whole->path, strerror(errno));
-        if (fd >= 0)
+        if (fd >= 0 || taken)
             (void)unlink(temp);
         free(temp);
         temp = NULL;
@@ -323,7 +338,8 @@ static int begin(struct h5whole *whole, const char *spare, char **temp, struct s
         pack_number(message, whole->arrays[i].at);
     pack_number(message, strlen(*temp));
     strbuf_puts(message, *temp);
-    image_pack(&whole->image, message);
+    if (whole->dist->size > 1)
+        image_pack(&whole->image, message);
     return strbuf_check(message, err);
 }
 
