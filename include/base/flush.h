@@ -19,7 +19,10 @@
 
 struct flush;
 
-/* Begins; *flush must be NULL and is NULL afterwards on failure. Where no thread is to be had it waits. */
+/*
+ * Begins; *flush must be NULL and is NULL afterwards on failure. Where no
+ * thread is to be had it waits.
+ */
 int flush_start(struct flush **flush, const char *path, struct error *err);
 
 /* Ends and frees what was begun, *flush is NULL then; NULL inside is no error. */

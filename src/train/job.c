@@ -340,7 +340,7 @@ int job_reserve(struct job *job, struct error *err)
 
 void job_close(struct job *job)
 {
-    struct error ignored; // the last state was waited for
+    struct error ignored; // the run's own error is the one to tell
 
     (void)flush_wait(&job->flush, &ignored);
     trainer_log_close(&job->log);
