@@ -10,6 +10,7 @@
 
 #define CKPT_STATE_FILE   "state.h5"
 #define CKPT_STATE_FOLDER "state"
+#define CKPT_SPARE_FILE   "spare.h5" // in it
 #define CKPT_FORMAT       1
 
 /* The number in prefix<digits>suffix, or -1 when name is not of that form. Local. */

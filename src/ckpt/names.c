@@ -6,7 +6,7 @@
  *   .checkpoint-N.old     being replaced: back to its name when that is free
  *   .checkpoint-N.gone    being removed
  *   state/step-N.h5       published
- *   state/spare.h5tmp-0   was the oldest state, is written over by the next one
+ *   state/spare.h5        was the oldest state, is written over by the next one
  *   state/step-N.h5.h5tmp-*, *.tmp-<pid>  being written
  */
 #include <stdio.h>

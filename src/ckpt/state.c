@@ -3,7 +3,8 @@
  *
  * While states are saved without waiting for the disk, the oldest one is not
  * removed but becomes the next one's space: writing over blocks and cached
- * pages that are there costs half of new ones, and cannot meet a full disk.
+ * pages that are there costs half of new ones, and rarely meets a full disk
+ * (the log in it grows, and some file systems never write in place).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #include "ckpt_internal.h"
 
 #define SLICE_ALIGN 65536 // elements; the chunk of files from before
-#define SPARE       "spare.h5tmp-0"
 
 static const char *const array_names[3] = { "params", "exp_avg", "exp_avg_sq" };
 
@@ -163,7 +163,7 @@ static int save_rolling(const struct dist *dist, const char *output_dir,
 {
     char *folder = path_join(output_dir, CKPT_STATE_FOLDER, err);
     char *path = folder ? ckpt_path(folder, "step-", state->step, ".h5", err) : NULL;
-    char *spare = path ? path_join(folder, SPARE, err) : NULL;
+    char *spare = path ? path_join(folder, CKPT_SPARE_FILE, err) : NULL;
     struct error late;
     int rc = spare ? 0 : -1;
 

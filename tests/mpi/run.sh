@@ -78,7 +78,7 @@ abort_ranks() {
 # without; five successes in a row mean that there are no more.
 break_savers() {
     local test=$build/tests/mpi/test_checkpoint dir=$work/broken rank n fine hit status lines
-    launch 2 "$test" save "$work/good" 1 >"$work/out" 2>"$work/err"
+    launch 2 "$test" save "$work/good" >"$work/out" 2>"$work/err"
     for rank in 0 2; do
         fine=0
         hit=0

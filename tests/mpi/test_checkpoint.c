@@ -4,22 +4,24 @@
  * Without arguments: tests in one run. With arguments it plays a part for
  * run.sh, which starts it on other numbers of ranks, kills it and breaks it:
  *
- *   save DIR STEP       saves one rolling state
+ *   save DIR            saves GOOD rolling states: two are kept, and a spare
  *   loop DIR            saves step after step until it is killed
  *   verify DIR STEP     exit 0 when the newest state is whole and at least STEP
- *   break DIR RANK N    the N-th write of that rank fails while it saves step 2
- *                       and later ones after a good step 1; exit 1 with one
- *                       line, or 0 when there are fewer writes
+ *   break DIR RANK N    the N-th write of that rank fails while it saves more
+ *                       states into what "save" left; exit 1 with one line, or
+ *                       0 when there are fewer writes
  *   starve DIR RANK N   the same for the N-th allocation while it saves and
  *                       resumes
  */
+#include <sys/stat.h>
+
 #include "base/log.h"
 #include "ckpt/checkpoint.h"
 #include "ckpt/ckpt_internal.h"
 #include "mpi_test.h"
 
-#define SPARE_NAME "spare.h5tmp-0"
-#define PARAMS     150001 // three chunks, the last one not full
+#define PARAMS 150001 // three chunks, the last one not full
+#define GOOD   3
 
 static const struct hash key = { 0x0123456789abcdefu, 0xfedcba9876543210u };
 static const struct hash other_key = { 1, 2 };
@@ -85,6 +87,26 @@ static int save(const struct dist *dist, struct run *run, const char *dir, int64
 }
 
 /* Collective. */
+static int save_soon(const struct dist *dist, struct run *run, const char *dir, int64_t step,
+                     struct flush **flush, struct error *err)
+{
+    run_set(run, step);
+    return ckpt_save_rolling_soon(dist, dir, &run->state, flush, err);
+}
+
+/* The same for steps first to last. Collective. */
+static int save_steps(const struct dist *dist, struct run *run, const char *dir, int64_t first,
+                      int64_t last, struct error *err)
+{
+    struct flush *flush = NULL;
+    int rc = 0;
+
+    for (int64_t step = first; step <= last && rc == 0; step++)
+        rc = save_soon(dist, run, dir, step, &flush, err);
+    return flush_wait(&flush, err) < 0 ? -1 : rc;
+}
+
+/* Collective. */
 static int save_folder(const struct dist *dist, struct run *run, const char *dir, int64_t step,
                        int only_model, struct error *err)
 {
@@ -142,7 +164,7 @@ static int is_whole(struct run *run, struct ckpt_resume *resume, int64_t step)
     return same;
 }
 
-/* The step that a resume finds, -1 for none, -2 for another run, -3 when it is not whole. Collective. */
+/* The step that a resume finds; -1: none, -2: another run, -3: it is not whole. Collective. */
 static int64_t resumed_step(const struct dist *dist, struct run *run, const char *dir)
 {
     struct ckpt_resume resume;
@@ -161,6 +183,27 @@ static int64_t resumed_step(const struct dist *dist, struct run *run, const char
     return step;
 }
 
+static ino_t inode_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* The state in this file, which is not cleaned before as a folder is. Collective. */
+static int is_whole_file(const struct dist *dist, struct run *run, const char *path, int64_t step)
+{
+    struct ckpt_resume resume;
+    struct error err = { "" };
+    int whole;
+
+    if (ckpt_resume_from(&resume, dist, path, &key, &err) < 0)
+        return 0;
+    whole = resume.found == CKPT_FOUND && is_whole(run, &resume, step);
+    ckpt_resume_close(&resume);
+    return whole;
+}
+
 static int has(const char *dir, const char *name)
 {
     char path[160];
@@ -169,7 +212,6 @@ static int has(const char *dir, const char *name)
     return file_exists(path);
 }
 
-/* But for the space that is kept for the next state. */
 static int left_overs(const char *dir)
 {
     char **names;
@@ -180,8 +222,7 @@ static int left_overs(const char *dir)
     if (folder_names(dir, &names, &count, &err) < 0)
         return 0;
     for (int i = 0; i < count; i++)
-        found += names[i][0] == '.' ||
-                 (strstr(names[i], "tmp-") != NULL && strcmp(names[i], SPARE_NAME) != 0);
+        found += names[i][0] == '.' || strstr(names[i], "tmp-") != NULL;
     folder_names_free(names, count);
     return found;
 }
@@ -245,24 +286,33 @@ static void states_that_reach_the_disk_later_are_kept_alike(struct dist *dist)
 {
     struct error err = { "" };
     struct flush *flush = NULL;
-    char dir[64], state[80];
+    char dir[64], state[80], path[96];
+    ino_t inodes[3] = { 0 };
     struct run run;
 
     run_init(&run);
     mpi_test_folder(dist, dir);
-    for (int64_t step = 1; step <= 6; step++) {
-        run_set(&run, step);
+    for (int64_t step = 1; step <= 7; step++) {
+        ino_t *inode = &inodes[step % 3];
+
+        if (step == 6) // a checkpoint leaves the spare alone
+            assert_all_ok(dist, save_folder(dist, &run, dir, 5, 1, &err), &err);
         if (step == 5)
             run.state.texts[CKPT_LOG] = "";
-        assert_all_ok(dist, ckpt_save_rolling_soon(dist, dir, &run.state, &flush, &err), &err);
-        assert_all_ranks(dist, resumed_step(dist, &run, dir) == step);
+        assert_all_ok(dist, save_soon(dist, &run, dir, step, &flush, &err), &err);
+        (void)snprintf(path, sizeof(path), "%s/state/step-%d.h5", dir, (int)step);
+        assert_all_ranks(dist, is_whole_file(dist, &run, path, step));
+        assert_all_ranks(dist, has(dir, "state/" CKPT_SPARE_FILE) == (step >= 3));
+        assert_all_ranks(dist, step <= 3 || inode_of(path) == *inode); // written over
+        *inode = inode_of(path);
     }
     assert_all_ok(dist, flush_wait(&flush, &err), &err);
-    assert_all_ranks(dist, has(dir, "state/step-6.h5") && has(dir, "state/step-5.h5"));
-    assert_all_ranks(dist, !has(dir, "state/step-4.h5"));
-    assert_all_ok(dist, save(dist, &run, dir, 7, &err), &err);
+    assert_all_ranks(dist, has(dir, "state/step-7.h5") && has(dir, "state/step-6.h5"));
+    assert_all_ranks(dist, !has(dir, "state/step-5.h5"));
+    assert_all_ranks(dist, resumed_step(dist, &run, dir) == 7);
+    assert_all_ok(dist, save(dist, &run, dir, 8, &err), &err);
     (void)snprintf(state, sizeof(state), "%s/state", dir);
-    assert_all_ranks(dist, left_overs(state) == 0 && !has(state, SPARE_NAME)); // it is used up
+    assert_all_ranks(dist, left_overs(state) == 0 && !has(state, CKPT_SPARE_FILE)); // used up
     mpi_test_folder_remove(dist, dir);
     run_release(&run);
 }
@@ -495,9 +545,7 @@ static int save_step(const struct dist *dist, struct run *run, const char *dir, 
     if (step % 4 == 0 && (save_folder(dist, run, dir, step, 0, err) < 0 ||
                           ckpt_prune(dist, dir, step, 2, -1, err) < 0))
         return -1;
-    run_set(run, step);
-    return step % 5 ? ckpt_save_rolling_soon(dist, dir, &run->state, flush, err)
-                    : ckpt_save_rolling(dist, dir, &run->state, err);
+    return step % 5 ? save_soon(dist, run, dir, step, flush, err) : save(dist, run, dir, step, err);
 }
 
 static int loop(const struct dist *dist, struct run *run, const char *dir, struct error *err)
@@ -549,23 +597,22 @@ static void check_after_failure(const struct dist *dist, struct run *run, const 
         BUG("step %d is gone after a failed save (%s)", (int)newest, err->msg);
 }
 
-/* A folder, states that reach the disk later, of which the last writes over the first, one at once. */
-static int save_all(const struct dist *dist, struct run *run, const char *dir, int64_t steps,
+/* After GOOD steps: a folder, states that reach the disk later, over a spare, and one at once. */
+static int save_all(const struct dist *dist, struct run *run, const char *dir, int64_t soon,
                     int64_t *newest, struct error *err)
 {
     struct flush *flush = NULL;
     struct error ignored;
-    int rc = save_folder(dist, run, dir, 2, 0, err);
+    int rc = save_folder(dist, run, dir, GOOD + 1, 0, err);
 
-    *newest = rc == 0 ? 2 : 1;
-    for (int64_t step = 3; step <= steps && rc == 0; step++) {
-        run_set(run, step);
-        rc = ckpt_save_rolling_soon(dist, dir, &run->state, &flush, err);
+    *newest = rc == 0 ? GOOD + 1 : GOOD;
+    for (int64_t step = GOOD + 2; step < GOOD + 2 + soon && rc == 0; step++) {
+        rc = save_soon(dist, run, dir, step, &flush, err);
         *newest = rc == 0 ? step : *newest;
     }
     (void)flush_wait(&flush, &ignored);
     if (rc == 0)
-        rc = save(dist, run, dir, steps + 1, err);
+        rc = save(dist, run, dir, GOOD + 2 + soon, err);
     return rc;
 }
 
@@ -576,7 +623,7 @@ static int break_write(const struct dist *dist, struct run *run, const char *dir
 
     if (dist->rank == rank)
         (void)setenv("LOWRANK_FAIL_WRITE", n, 1);
-    if (save_all(dist, run, dir, 6, &newest, err) == 0)
+    if (save_all(dist, run, dir, 3, &newest, err) == 0)
         return 0;
     check_after_failure(dist, run, dir, newest, err);
     return -1;
@@ -592,7 +639,7 @@ static int starve(const struct dist *dist, struct run *run, const char *dir, int
 
     if (dist->rank == rank)
         (void)setenv("LOWRANK_FAIL_ALLOC", n, 1);
-    if (save_all(dist, run, dir, 3, &newest, err) == 0 &&
+    if (save_all(dist, run, dir, 1, &newest, err) == 0 &&
         ckpt_resume_open(&resume, dist, dir, &key, err) == 0 &&
         ckpt_resume_arrays(&resume, run->arrays[0], run->arrays[1], run->arrays[2], PARAMS, err) ==
             0)
@@ -608,8 +655,8 @@ static int play(int argc, char **argv, const struct dist *dist, struct error *er
 
     run_init(&run);
     log_enable(dist->rank == 0);
-    if (argc == 4 && strcmp(argv[1], "save") == 0)
-        rc = save(dist, &run, argv[2], strtoll(argv[3], NULL, 10), err);
+    if (argc == 3 && strcmp(argv[1], "save") == 0)
+        rc = save_steps(dist, &run, argv[2], 1, GOOD, err);
     else if (argc == 3 && strcmp(argv[1], "loop") == 0)
         rc = loop(dist, &run, argv[2], err);
     else if (argc == 4 && strcmp(argv[1], "verify") == 0)
