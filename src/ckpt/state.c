@@ -285,6 +285,21 @@ static int get_numbers(struct ckpt_resume *resume, struct error *err)
     return 0;
 }
 
+/*
+ * When a machine dies, the new name of a spare may be on the disk and nothing
+ * of what was written over it: the file is whole then, but an older state.
+ */
+static int check_step(const struct ckpt_resume *resume, struct error *err)
+{
+    const char *slash = strrchr(resume->path, '/');
+    int64_t named = ckpt_step_of(slash ? slash + 1 : resume->path, "step-", ".h5");
+
+    if (named < 0 || named == resume->state.step)
+        return 0;
+    return error_set(err, "cannot read '%s': it holds the state of step %lld", resume->path,
+                     (long long)resume->state.step);
+}
+
 static int get_texts(struct ckpt_resume *resume, struct error *err)
 {
     char *key = NULL;
@@ -331,8 +346,9 @@ int ckpt_state_open(struct ckpt_resume *resume, const struct dist *dist, const c
     if (rc == 0)
         rc = h5file_open(&resume->file, dist, path, err);
     if (rc == 0) {
-        if (get_numbers(resume, err) < 0 || get_texts(resume, err) < 0 ||
-            check_arrays(resume, err) < 0 || parse_table(resume, err) < 0)
+        if (get_numbers(resume, err) < 0 || check_step(resume, err) < 0 ||
+            get_texts(resume, err) < 0 || check_arrays(resume, err) < 0 ||
+            parse_table(resume, err) < 0)
             rc = -1;
         rc = dist_agree(dist, rc, err);
     }

@@ -369,7 +369,7 @@ static void a_damaged_newest_state_gives_way_to_the_one_before(struct dist *dist
                                          { 1, 1 } };
     struct error err = { "" };
     char dir[64];
-    char path[96];
+    char path[96], older[96];
     struct run run;
 
     run_init(&run);
@@ -381,11 +381,19 @@ static void a_damaged_newest_state_gives_way_to_the_one_before(struct dist *dist
         damage(dist, path, damages[i][0], damages[i][1]);
         assert_all_ranks(dist, resumed_step(dist, &run, dir) == 4);
     }
+    (void)snprintf(older, sizeof(older), "%s/older.h5", dir);
+    (void)snprintf(path, sizeof(path), "%s/state/step-4.h5", dir);
+    assert_all_ok(dist, dist->rank ? 0 : file_copy(path, older, &err), &err);
+    assert_all_ok(dist, save(dist, &run, dir, 5, &err), &err);
+    assert_all_ok(dist, save(dist, &run, dir, 6, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/state/step-6.h5", dir);
+    assert_all_ok(dist, dist->rank ? 0 : file_copy(older, path, &err), &err);
+    assert_all_ranks(dist, resumed_step(dist, &run, dir) == 5); // the name came, the content not
     assert_all_ok(dist, save_folder(dist, &run, dir, 9, 0, &err), &err);
     (void)snprintf(path, sizeof(path), "%s/checkpoint-9/state.h5", dir);
     damage(dist, path, 0.7, -1);
-    assert_all_ranks(dist, resumed_step(dist, &run, dir) == 4); // over two damaged ones
-    (void)snprintf(path, sizeof(path), "%s/state/step-4.h5", dir);
+    assert_all_ranks(dist, resumed_step(dist, &run, dir) == 5); // over two damaged ones
+    (void)snprintf(path, sizeof(path), "%s/state/step-5.h5", dir);
     damage(dist, path, 1, 0.5);
     assert_all_ranks(dist, resumed_step(dist, &run, dir) == -1);
     mpi_test_folder_remove(dist, dir);
