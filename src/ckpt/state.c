@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -120,6 +121,14 @@ int ckpt_save_state(const struct dist *dist, const char *folder, const struct ck
     return rc;
 }
 
+/* A backup may hold the same file under a name of its own. */
+static int has_other_names(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) < 0 || st.st_nlink != 1;
+}
+
 /* Rolling states that are not worth keeping: one becomes spare, if not NULL. Local: rank 0. */
 static int prune_rolling(const char *folder, int64_t step, const char *spare, struct error *err)
 {
@@ -132,7 +141,7 @@ static int prune_rolling(const char *folder, int64_t step, const char *spare, st
 
         if (!path)
             rc = -1;
-        else if (!spare || file_exists(spare) || rename(path, spare) < 0)
+        else if (!spare || file_exists(spare) || has_other_names(path) || rename(path, spare) < 0)
             (void)remove(path);
         free(path);
     }

@@ -317,6 +317,30 @@ static void states_that_reach_the_disk_later_are_kept_alike(struct dist *dist)
     run_release(&run);
 }
 
+static void a_state_with_another_name_is_not_written_over(struct dist *dist)
+{
+    struct error err = { "" };
+    char dir[64], from[96], backup[96];
+    struct run run;
+    int rc = 0;
+
+    run_init(&run);
+    mpi_test_folder(dist, dir);
+    assert_all_ok(dist, save_steps(dist, &run, dir, 1, 1, &err), &err);
+    (void)snprintf(from, sizeof(from), "%s/state/step-1.h5", dir);
+    (void)snprintf(backup, sizeof(backup), "%s/step-1.h5", dir);
+    if (dist->rank == 0)
+        rc = link(from, backup);
+    assert_all_ok(dist, dist_agree(dist, rc, &err), &err);
+    assert_all_ok(dist, save_steps(dist, &run, dir, 2, 3, &err), &err);
+    assert_all_ranks(dist, !has(dir, "state/step-1.h5") && !has(dir, "state/" CKPT_SPARE_FILE));
+    assert_all_ok(dist, save_steps(dist, &run, dir, 4, 5, &err), &err);
+    assert_all_ranks(dist, has(dir, "state/" CKPT_SPARE_FILE));
+    assert_all_ranks(dist, is_whole_file(dist, &run, backup, 1));
+    mpi_test_folder_remove(dist, dir);
+    run_release(&run);
+}
+
 static void another_run_is_told_apart(struct dist *dist)
 {
     struct error err = { "" };
@@ -686,6 +710,7 @@ int main(int argc, char **argv)
         MPI_TEST(the_newest_state_of_either_kind_is_resumed),
         MPI_TEST(two_rolling_states_are_kept),
         MPI_TEST(states_that_reach_the_disk_later_are_kept_alike),
+        MPI_TEST(a_state_with_another_name_is_not_written_over),
         MPI_TEST(another_run_is_told_apart),
         MPI_TEST(a_damaged_newest_state_gives_way_to_the_one_before),
         MPI_TEST(a_state_is_resumed_by_its_name),
