@@ -111,6 +111,13 @@ int h5file_get_f64(struct h5file *file, const char *name, double *value, struct 
 /* Hash of all bytes of the published or opened file. Local. */
 struct hash h5file_hash(const struct h5file *file);
 
+/*
+ * Whether the path of an opened file still leads to it. Where not, it may have
+ * been written over (h5whole.h), and what was read since may be of two files.
+ * Local.
+ */
+int h5file_is_in_place(const struct h5file *file);
+
 /* Closes; removes the temporary file of an unpublished one. Accepts NULL. Collective. */
 void h5file_close(struct h5file *file);
 

@@ -383,6 +383,15 @@ static int load_array(struct ckpt_resume *resume, const char *name, float *array
     return 0;
 }
 
+/* A job that goes on writes over the states that it needs no more. Local: rank 0 looks. */
+static int check_kept(const struct ckpt_resume *resume, struct error *err)
+{
+    if (resume->dist->rank != 0 || h5file_is_in_place(resume->file))
+        return 0;
+    return error_set(err, "cannot resume from '%s': it was replaced while it was read",
+                     resume->path);
+}
+
 int ckpt_resume_arrays(struct ckpt_resume *resume, float *params, float *exp_avg, float *exp_avg_sq,
                        size_t n, struct error *err)
 {
@@ -401,5 +410,5 @@ int ckpt_resume_arrays(struct ckpt_resume *resume, float *params, float *exp_avg
     for (int i = 0; i < 3 && rc == 0; i++)
         rc = load_array(resume, array_names[i], arrays[i], bounds, bounds + dist->size + 1, err);
     free(bounds);
-    return rc;
+    return rc == 0 ? dist_agree(dist, check_kept(resume, err), err) : -1;
 }

@@ -1,13 +1,15 @@
 /*
  * store/h5read.c: the reading half.
  *
- * A published file never changes, so each rank opens it by itself without
- * MPI-IO and reads what it likes. What HDF5 says about sizes is checked before
+ * A published file does not change while its run may need it, so each rank
+ * opens it by itself without MPI-IO and reads what it likes. (Who reads another
+ * run's asks h5file_is_in_place() afterwards.) What HDF5 says about sizes is checked before
  * use, and the file's links, filters and external parts are held to what the
  * writing half makes.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "store_internal.h"
@@ -18,6 +20,7 @@
 int h5file_open(struct h5file **out, const struct dist *dist, const char *path, struct error *err)
 {
     struct h5file *file = mem_alloc(1, sizeof(*file), err);
+    struct stat st;
     hid_t access;
     int rc;
 
@@ -31,6 +34,10 @@ int h5file_open(struct h5file **out, const struct dist *dist, const char *path, 
     }
     if (dist_agree(dist, file && file->path ? 0 : -1, err) < 0)
         goto fail;
+    if (stat(path, &st) == 0) {
+        file->device = st.st_dev;
+        file->inode = st.st_ino;
+    }
     if (seal_verify(dist, path, &file->bytes, &file->hash, err) < 0)
         goto fail;
     access = H5Pcreate(H5P_FILE_ACCESS);
@@ -50,6 +57,13 @@ fail:
     else
         free(file);
     return -1;
+}
+
+int h5file_is_in_place(const struct h5file *file)
+{
+    struct stat st;
+
+    return stat(file->path, &st) == 0 && st.st_dev == file->device && st.st_ino == file->inode;
 }
 
 /* A dataset of the root that is reached by a plain link; -1 when there is none. */

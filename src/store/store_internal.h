@@ -5,6 +5,7 @@
 #define STORE_INTERNAL_H
 
 #include <hdf5.h>
+#include <sys/types.h>
 
 #include "base/strbuf.h"
 #include "store/h5file.h"
@@ -34,6 +35,8 @@ struct h5file {
     size_t count, cap;
     struct hash hash;
     uint64_t bytes;
+    dev_t device; // which file was opened for reading
+    ino_t inode;
 };
 
 /* Local. */

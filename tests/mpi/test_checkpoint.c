@@ -341,6 +341,28 @@ static void a_state_with_another_name_is_not_written_over(struct dist *dist)
     run_release(&run);
 }
 
+static void a_state_that_is_replaced_while_it_is_read_is_refused(struct dist *dist)
+{
+    struct error err = { "" };
+    struct ckpt_resume resume;
+    char dir[64], path[96];
+    struct run run;
+
+    run_init(&run);
+    mpi_test_folder(dist, dir);
+    assert_all_ok(dist, save_steps(dist, &run, dir, 1, 1, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/state/step-1.h5", dir);
+    assert_all_ok(dist, ckpt_resume_from(&resume, dist, path, &key, &err), &err);
+    assert_all_ranks(dist, is_whole(&run, &resume, 1));
+    assert_all_ok(dist, save_steps(dist, &run, dir, 2, 4, &err), &err); // 4 over 1
+    assert_all_ranks(dist, ckpt_resume_arrays(&resume, run.arrays[0], run.arrays[1], run.arrays[2],
+                                              PARAMS, &err) < 0);
+    assert_all_ranks(dist, strstr(err.msg, "step-1.h5': it was replaced") != NULL);
+    ckpt_resume_close(&resume);
+    mpi_test_folder_remove(dist, dir);
+    run_release(&run);
+}
+
 static void another_run_is_told_apart(struct dist *dist)
 {
     struct error err = { "" };
@@ -711,6 +733,7 @@ int main(int argc, char **argv)
         MPI_TEST(two_rolling_states_are_kept),
         MPI_TEST(states_that_reach_the_disk_later_are_kept_alike),
         MPI_TEST(a_state_with_another_name_is_not_written_over),
+        MPI_TEST(a_state_that_is_replaced_while_it_is_read_is_refused),
         MPI_TEST(another_run_is_told_apart),
         MPI_TEST(a_damaged_newest_state_gives_way_to_the_one_before),
         MPI_TEST(a_state_is_resumed_by_its_name),
