@@ -64,7 +64,10 @@ struct ckpt_tensor {
     size_t offset;
 };
 
-/* What a save is given; everything is borrowed. The arrays must be equal on all ranks, of the rest rank 0's counts. */
+/*
+ * What a save is given; everything is borrowed. Step, param_count and the
+ * arrays must be equal on all ranks; of the rest rank 0's counts.
+ */
 struct ckpt_state {
     int64_t step;         // optimizer steps done
     int64_t epoch;        // epochs done: the epoch that the next step belongs to
@@ -94,10 +97,12 @@ int ckpt_save_rolling(const struct dist *dist, const char *output_dir,
  * The same without waiting for the disk, for saving after every step. A killed
  * process loses nothing by it. The state is flushed while the caller goes on,
  * and the next save waits for that before older ones go, so that a machine
- * that dies costs one state more. *flush is NULL at first and is handed from
- * save to save; after the last one, flush_wait() it. What was the oldest state
- * stays in the folder under a temporary name, to be written over by the next
- * save; ckpt_save_rolling() uses it up. Collective.
+ * that dies costs one state more: the last one does not verify then, or holds
+ * another step than its name says, and the one before it is resumed. *flush is
+ * NULL at first and is handed from save to save; after the last one,
+ * flush_wait() it. What was the oldest state stays in the folder as spare.h5,
+ * to be written over by the next save, unless it has another name as well (a
+ * backup of links); ckpt_save_rolling() uses it up. Collective.
  */
 int ckpt_save_rolling_soon(const struct dist *dist, const char *output_dir,
                            const struct ckpt_state *state, struct flush **flush, struct error *err);
@@ -153,18 +158,20 @@ struct ckpt_resume {
  * the newest step down. A damaged one is named in one warning of the log with
  * the reason, and the next is taken. run_key NULL: any run. With found ==
  * CKPT_NONE nothing else is filled in; a missing output_dir is no error. An
- * error is what the user can mend (a folder that cannot be read, no memory). Collective.
+ * error is what the user can mend (a folder that cannot be read, no memory).
+ * Collective.
  */
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,
                      const struct hash *run_key, struct error *err);
 
-/* The same for one checkpoint folder or state file given by name: damage is an error. Collective. */
+/* The same for one checkpoint folder or state file by name: damage is an error. Collective. */
 int ckpt_resume_from(struct ckpt_resume *resume, const struct dist *dist, const char *path,
                      const struct hash *run_key, struct error *err);
 
 /*
  * Reads the arrays; n must be the state's param_count. The ranks read a part
- * each and share it. Collective.
+ * each and share it. A rolling state of a run that goes on may be replaced
+ * meanwhile: that is an error. Collective.
  */
 int ckpt_resume_arrays(struct ckpt_resume *resume, float *params, float *exp_avg, float *exp_avg_sq,
                        size_t n, struct error *err);
