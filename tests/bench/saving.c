@@ -8,8 +8,9 @@
  * element is changed, as the optimizer does; then the ranks sleep PAUSE_MS, in
  * which the system may write to the disk as it does during a step. Prints one
  * JSON object: of SAVES saves the least, median and largest seconds of the
- * slowest rank, and the median seconds of CPU of all ranks together. FOLDER
- * should be on the file system that runs use, not on a memory disk.
+ * slowest rank, and the median seconds of CPU of all ranks together, without
+ * what the flushing threads take during the pauses. FOLDER should be on the
+ * file system that runs use, not on a memory disk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ static int run(const struct dist *dist, const char *folder, size_t n, int saves,
     float *block = mem_alloc(3 * n, sizeof(*block), err);
     double *wall = block ? mem_alloc(2 * (size_t)saves, sizeof(*wall), err) : NULL;
     struct flush *flush = NULL;
+    struct error late;
     int rc = dist_agree(dist, wall ? 0 : -1, err);
 
     for (int64_t step = 1; rc == 0 && step <= WARM + saves; step++) {
@@ -107,8 +109,8 @@ static int run(const struct dist *dist, const char *folder, size_t n, int saves,
             wall[saves + step - WARM - 1] = seconds[1];
         }
     }
-    if (rc == 0)
-        rc = flush_wait(&flush, err);
+    if (flush_wait(&flush, rc == 0 ? err : &late) < 0)
+        rc = -1;
     if (rc == 0)
         print(dist, n, wall, wall + saves, saves);
     free(wall);
