@@ -27,6 +27,7 @@ done
 export BUILD=${BUILD:-build}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export PMIX_MCA_psec=native # a munge that is installed but not running costs each launch two seconds
+export OMPI_MCA_pml=ob1 # is taken anyway on one machine; looking for networks costs each launch a quarter second
 export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 jobs=$(nproc)

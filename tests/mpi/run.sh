@@ -22,9 +22,10 @@ trap 'rm -rf "$work"' EXIT
 launch() {
     local n=$1
     shift
-    # An idle rank gives its core away: there are fewer cores than ranks.
+    # An idle rank gives its core away: there are fewer cores than ranks. When a rank fails,
+    # mpirun would wait a second before it ends those that are at their end themselves.
     timeout "$limit" mpirun -q --allow-run-as-root --oversubscribe \
-        --mca mpi_yield_when_idle 1 -n "$n" "$@"
+        --mca mpi_yield_when_idle 1 --mca odls_base_sigkill_timeout 0 -n "$n" "$@"
 }
 
 # report NAME STATUS: counts, and shows the output of a failure

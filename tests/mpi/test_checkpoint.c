@@ -651,7 +651,7 @@ static void check_after_failure(const struct dist *dist, struct run *run, const 
         BUG("step %d is gone after a failed save (%s)", (int)newest, err->msg);
 }
 
-/* After GOOD steps: a folder, states that reach the disk later, over a spare, and one at once. */
+/* After GOOD steps: a folder, and states that reach the disk later, over a spare. Collective. */
 static int save_all(const struct dist *dist, struct run *run, const char *dir, int64_t soon,
                     int64_t *newest, struct error *err)
 {
@@ -665,8 +665,6 @@ static int save_all(const struct dist *dist, struct run *run, const char *dir, i
         *newest = rc == 0 ? step : *newest;
     }
     (void)flush_wait(&flush, &ignored);
-    if (rc == 0)
-        rc = save(dist, run, dir, GOOD + 2 + soon, err);
     return rc;
 }
 
@@ -677,7 +675,8 @@ static int break_write(const struct dist *dist, struct run *run, const char *dir
 
     if (dist->rank == rank)
         (void)setenv("LOWRANK_FAIL_WRITE", n, 1);
-    if (save_all(dist, run, dir, 3, &newest, err) == 0)
+    if (save_all(dist, run, dir, 3, &newest, err) == 0 &&
+        save(dist, run, dir, newest + 1, err) == 0)
         return 0;
     check_after_failure(dist, run, dir, newest, err);
     return -1;
