@@ -3,9 +3,9 @@
  *
  * A published file does not change while its run may need it, so each rank
  * opens it by itself without MPI-IO and reads what it likes. (Who reads another
- * run's asks h5file_is_in_place() afterwards.) What HDF5 says about sizes is checked before
- * use, and the file's links, filters and external parts are held to what the
- * writing half makes.
+ * run's asks h5file_is_in_place() afterwards.) What HDF5 says about sizes is
+ * checked before use, and the file's links, filters and external parts are held
+ * to what the writing half makes.
  */
 #include <stdlib.h>
 #include <string.h>
