@@ -151,7 +151,8 @@ part_sanitize() {
     part_fuzz
     RANKS="1 2" part_mpi
     RANKS=1,2 suite cli/same_bits tests/cli/same_bits.py
-    suite cli/bad_inputs tests/cli/bad_inputs.py
+    # that second is for the reports of leaks
+    OMPI_MCA_odls_base_sigkill_timeout=1 suite cli/bad_inputs tests/cli/bad_inputs.py
 }
 
 [ $install = 0 ] || install_packages
