@@ -1,6 +1,7 @@
 /*
- * One training pass on random tokens: tokens per second, and the share of the
- * measured matrix rate that the mathematics of the pass makes use of.
+ * One training pass on random tokens, the best of three: tokens per second, and
+ * the share of the matrix rate that the mathematics of the pass makes use of; the
+ * rate is measured before each pass, and the best counts.
  *
  *     pass MODEL_FOLDER [LEAVES [TOKENS_OF_A_LEAF [THREADS [BACKEND]]]]
  *
@@ -49,7 +50,8 @@ int main(int argc, char **argv)
         *pos = malloc((size_t)N * sizeof(int));
     int32_t *ids = malloc((size_t)N * 4), *targets = malloc((size_t)N * 4);
     uint32_t *tags = calloc((size_t)leaves, 4);
-    double *loss = malloc((size_t)leaves * sizeof(double)), rate, flops, labelled = 0.0;
+    double *loss = malloc((size_t)leaves * sizeof(double)), rate = 0.0, best = 1e9, flops,
+           labelled = 0.0;
     struct model_sink sink = { .add = add };
 
     if (argc < 2 || backend < 0) {
@@ -75,7 +77,6 @@ int main(int argc, char **argv)
         targets[i] = i % T >= T / 2 && i % T < T - 1 ? (i * 104729 + 1) % model.config.V : -1;
         labelled += targets[i] >= 0;
     }
-    rate = gemm_measure_rate(&nn, model_dtype(&model), &err);
     flops = model_flops(&model, N, labelled, (double)leaves * T * T, 1);
     for (int r = 0; r < 3; r++) {
         struct model_pass pass = { .N = N,
@@ -88,12 +89,14 @@ int main(int argc, char **argv)
                                    .positions = pos,
                                    .leaf_tag = tags,
                                    .train = 1 };
-        double start = clock_s(), s;
+        double now = gemm_measure_rate(&nn, model_dtype(&model), &err), start = clock_s(), s;
 
         model_run(&model, &nn, &work, &pass, loss, &sink);
         s = clock_s() - start;
-        (void)printf("%.2f s, %.1f tokens/s, %.1f GFLOP/s of %.1f: %.1f %%\n", s, N / s,
-                     flops / s * 1e-9, rate * 1e-9, 100.0 * flops / s / rate);
+        rate = now > rate ? now : rate;
+        best = s < best ? s : best;
     }
+    (void)printf("%.2f s, %.1f tokens/s, %.1f GFLOP/s of %.1f: %.1f %%\n", best, N / best,
+                 flops / best * 1e-9, rate * 1e-9, 100.0 * flops / best / rate);
     return 0;
 }

@@ -74,8 +74,9 @@ def main():
     yaml = sys.argv[1] if len(sys.argv) > 1 else h.write_yaml(
         checks.path("run.yaml"), max_steps=200, cutoff_len=256)
     yaml = os.path.abspath(yaml)
-    args = [yaml, *pairs, f"output_dir={checks.path('out')}", f"cache_dir={checks.path('cache')}"]
     for ranks in (int(r) for r in os.environ.get("RANKS", "1,2").split(",")):
+        args = [yaml, *pairs, f"output_dir={checks.path(f'out-{ranks}')}",  # a run that is done would not go on
+                f"cache_dir={checks.path('cache')}"]
         plan = h.run(ranks, ["check", *args])
         said = forecast(plan.out)
         if not checks.check(f"{ranks} ranks: check says memory per rank and per node",

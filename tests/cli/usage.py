@@ -139,6 +139,8 @@ def overrides(checks):
 
 def main():
     h.require_program()
+    # Most runs fail, and mpirun would wait a second for the other ranks.
+    os.environ.setdefault("OMPI_MCA_odls_base_sigkill_timeout", "0")
     checks = h.Checks("usage")
     command_lines(checks)
     mistakes(checks)

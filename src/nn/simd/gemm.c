@@ -288,7 +288,7 @@ static int reads_b_directly(const struct gemm_call *g, int n)
 static int reads_a_directly(const struct gemm_call *g)
 {
     int few = g->panels || g->trans_a ? 4 * NR : NR;
-    int stays = g->panels && !g->trans_a && g->K <= 2 * FEW_K;
+    int stays = g->trans_a ? g->K <= FEW_K : g->panels && g->K <= 2 * FEW_K;
 
     return g->R == 0 && (g->N <= few || stays) && g->M >= (g->N <= VLEN ? TALL : MR);
 }
