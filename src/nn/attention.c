@@ -358,19 +358,12 @@ static void backward_head(const struct task *t, int h, int key, int n, const str
     }
 }
 
-/* out = the transpose of out_t, for n keys from key on. */
-static void put_transposed(const struct task *t, const float *out_t, int key, int n, float *out)
-{
-    for (int j = 0; j < n; j++)
-        for (int d = 0; d < t->call->D; d++)
-            out[key_at(t, key + j) + (size_t)d] = out_t[(size_t)d * RUN_STRIDE + (size_t)j];
-}
-
 static void backward_task(const struct task *t, const struct gradients *to)
 {
     const struct attention_call *call = t->call;
     int share = call->H / call->G, first = t->g * share;
-    size_t floats = (size_t)call->D * RUN_STRIDE;
+    size_t floats = (size_t)call->D * RUN_STRIDE, ld = (size_t)call->G * call->D;
+    const struct nn_kernels *kernels = t->nn->kernels;
 
     for (int i = 0; i < t->T; i++)
         memset(to->dq + query_at(t, first, i), 0, (size_t)share * call->D * sizeof(float));
@@ -384,8 +377,8 @@ static void backward_task(const struct task *t, const struct gradients *to)
         memset(t->memory.dv_t, 0, floats * sizeof(float));
         for (int h = first; h < first + share; h++)
             backward_head(t, h, key, n, to);
-        put_transposed(t, t->memory.dk_t, key, n, to->dk);
-        put_transposed(t, t->memory.dv_t, key, n, to->dv);
+        kernels->transpose(to->dk + key_at(t, key), ld, t->memory.dk_t, RUN_STRIDE, call->D, n);
+        kernels->transpose(to->dv + key_at(t, key), ld, t->memory.dv_t, RUN_STRIDE, call->D, n);
     }
 }
 

@@ -45,6 +45,8 @@ struct nn_kernels {
     void (*exp_row)(float *row, float *max, float *sum, int n); // row = e^(row - max)
     void (*prob_rows)(float *p, float *ds, float lse, float delta,
                       int n); // p = e^(p - lse), ds = p (ds - delta)
+    /* out [cols,rows] = in [rows,cols]^T, their rows ldo and ldi apart. */
+    void (*transpose)(float *out, size_t ldo, const float *in, size_t ldi, int rows, int cols);
     void (*scale)(float *y, float factor, int n);
     float (*dot)(const float *a, const float *b, int n);
     void (*add)(float *y, const float *x, size_t n);

@@ -124,6 +124,27 @@ static void prob_rows(float *p, float *ds, float lse, float delta, int n)
     }
 }
 
+static void transpose(float *out, size_t ldo, const float *in, size_t ldi, int rows, int cols)
+{
+    int whole_rows = rows / VLEN * VLEN, whole_cols = cols / VLEN * VLEN;
+
+    for (int r = 0; r < whole_rows; r += VLEN)
+        for (int c = 0; c < whole_cols; c += VLEN) {
+            vfloat v[VLEN];
+
+#pragma GCC unroll 16
+            for (int i = 0; i < VLEN; i++)
+                v[i] = vload(in + (size_t)(r + i) * ldi + c);
+            vtranspose(v);
+#pragma GCC unroll 16
+            for (int i = 0; i < VLEN; i++)
+                vstore(out + (size_t)(c + i) * ldo + r, v[i]);
+        }
+    for (int r = 0; r < rows; r++) // what is left of each row
+        for (int c = r < whole_rows ? whole_cols : 0; c < cols; c++)
+            out[(size_t)c * ldo + r] = in[(size_t)r * ldi + c];
+}
+
 static void scale(float *y, float factor, int n)
 {
 #pragma omp simd
@@ -223,6 +244,7 @@ const struct nn_kernels SIMD(nn_kernels) = {
     .swiglu_backward = swiglu_backward,
     .exp_row = exp_row,
     .prob_rows = prob_rows,
+    .transpose = transpose,
     .scale = scale,
     .dot = dot,
     .add = add,
