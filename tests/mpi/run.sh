@@ -94,7 +94,8 @@ break_savers() {
             fi
             fine=0
             hit=$((hit + 1))
-            lines=$(wc -l <"$work/err")
+            # Its event library may warn that mpirun forgot a rank before it stopped listening to it.
+            lines=$(grep -vc '^\[warn\] Epoll ' "$work/err")
             if [ "$status" -ne 1 ] || [ "$lines" -ne 1 ] ||
                 ! grep -q "^error: rank $rank of 3: .*$3" "$work/err"; then
                 report "$2 $n of rank $rank fails" 1
