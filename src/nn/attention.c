@@ -201,25 +201,34 @@ static void combine(const struct task *t, const struct tile *tile, const float *
     gemm_serial(t->nn, &g, t->thread);
 }
 
-/* out_t += alpha x^T s for the keys of a tile, whole panels of them. */
+/*
+ * out_t = beta out_t + alpha x^T s for the keys of a tile, whole panels of them: at once those that all its rows see,
+ * each of the others with the rows that see any of it.
+ */
 static void scatter(const struct task *t, const struct tile *tile, const float *s, const float *x,
-                    float alpha, float *out_t)
+                    float alpha, float beta, float *out_t)
 {
     const struct attention_call *call = t->call;
-    struct gemm_call g = { .trans_a = 1,
-                           .M = call->D,
-                           .N = whole_panels(t->nn, tile->to - tile->from),
-                           .K = tile->rows,
-                           .alpha = alpha,
-                           .beta = 1.0f,
-                           .a = x + query_at(t, tile->h, tile->i),
-                           .b = s,
-                           .c = out_t,
-                           .lda = (size_t)call->H * call->D,
-                           .ldb = t->memory.ld,
-                           .ldc = RUN_STRIDE };
+    int width = t->nn->products->panel_width, keys;
 
-    gemm_serial(t->nn, &g, t->thread);
+    for (int key = tile->from; key < tile->to; key += keys) {
+        int r = key > tile->i ? key - tile->i : 0;
+        struct gemm_call g = { .trans_a = 1,
+                               .M = call->D,
+                               .K = tile->rows - r,
+                               .alpha = alpha,
+                               .beta = beta,
+                               .a = x + query_at(t, tile->h, tile->i + r),
+                               .b = s + (size_t)r * t->memory.ld + (key - tile->from),
+                               .c = out_t + (key - tile->from),
+                               .lda = (size_t)call->H * call->D,
+                               .ldb = t->memory.ld,
+                               .ldc = RUN_STRIDE };
+
+        keys = tile->i - key < width ? width : whole_panels(t->nn, tile->i - key + 1);
+        g.N = keys < tile->to - key ? keys : whole_panels(t->nn, tile->to - key);
+        gemm_serial(t->nn, &g, t->thread);
+    }
 }
 
 static void fill(float *row, int from, int to, float value)
@@ -310,7 +319,7 @@ struct gradients {
     float *dq, *dk, *dv;
 };
 
-/* Rows r0.. of a tile: their p and ds, zero up to the tile's last panel, and what they add to dq. */
+/* Rows r0.. of a tile: their p and ds up to the last panel that they see, and what they add to dq. */
 static void backward_rows(const struct task *t, const struct tile *tile, int r0, int rows,
                           const struct gradients *to)
 {
@@ -318,7 +327,8 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
     float *p = t->memory.p + (size_t)r0 * t->memory.ld;
     float *ds = t->memory.ds + (size_t)r0 * t->memory.ld;
     struct tile part = *tile;
-    int n, all = whole_panels(t->nn, tile->to - tile->from);
+    float beta = tile->first == 0 ? 0.0f : 1.0f;
+    int n;
 
     part.i += r0;
     part.rows = rows;
@@ -332,29 +342,32 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
 
         mask(t, &part, r, p + row, n);
         t->nn->kernels->prob_rows(p + row, ds + row, call->lse[at], to->delta[at], n);
-        fill(p + row, n, all, 0.0f);
-        fill(ds + row, n, all, 0.0f);
     }
-    combine(t, &part, ds, t->memory.keys, t->scale, 1.0f, to->dq);
+    combine(t, &part, ds, t->memory.keys, t->scale, beta, to->dq);
 }
 
-/* The n keys from key on, and the queries of a head that see any of them. */
-static void backward_head(const struct task *t, int h, int key, int n, const struct gradients *to)
+/*
+ * The n keys from key on, and the queries of a head that see any of them. The last of these see all keys and come
+ * first: they write dk_t and dv_t where the head is the first one.
+ */
+static void backward_head(const struct task *t, int h, int key, int n, int writes,
+                          const struct gradients *to)
 {
     const struct attention_call *call = t->call;
     int height = tile_height(t->nn);
     int end =
         call->window > 0 && t->T - key >= n + call->window ? key + n + call->window - 1 : t->T;
 
-    for (int i = key; i < end; i += height) {
+    for (int i = key + (end - key - 1) / height * height; i >= key; i -= height) {
+        float beta = writes && i + height >= end ? 0.0f : 1.0f;
         int rows = end - i < height ? end - i : height;
         struct tile tile = { h, i, rows, key, i + rows < key + n ? i + rows : key + n, key, n };
         int step = i < key + n ? t->nn->products->tile_rows : height; // little above the diagonal
 
         for (int r = 0; r < rows; r += step)
             backward_rows(t, &tile, r, rows - r < step ? rows - r : step, to);
-        scatter(t, &tile, t->memory.ds, call->q, t->scale, t->memory.dk_t);
-        scatter(t, &tile, t->memory.p, to->d_o, 1.0f, t->memory.dv_t);
+        scatter(t, &tile, t->memory.ds, call->q, t->scale, beta, t->memory.dk_t);
+        scatter(t, &tile, t->memory.p, to->d_o, 1.0f, beta, t->memory.dv_t);
     }
 }
 
@@ -362,10 +375,10 @@ static void backward_task(const struct task *t, const struct gradients *to)
 {
     const struct attention_call *call = t->call;
     int share = call->H / call->G, first = t->g * share;
-    size_t floats = (size_t)call->D * RUN_STRIDE, ld = (size_t)call->G * call->D;
+    size_t ld = (size_t)call->G * call->D;
     const struct nn_kernels *kernels = t->nn->kernels;
 
-    for (int i = 0; i < t->T; i++)
+    for (int i = 0; call->window > 0 && i < t->T; i++) // without one all see the first keys
         memset(to->dq + query_at(t, first, i), 0, (size_t)share * call->D * sizeof(float));
     for (int key = 0; key < t->T; key += RUN) {
         int n = t->T - key < RUN ? t->T - key : RUN;
@@ -373,10 +386,8 @@ static void backward_task(const struct task *t, const struct gradients *to)
         pack(t, t->memory.keys_t, call->k, 1, key, n);
         pack(t, t->memory.values_t, call->v, 1, key, n);
         pack(t, t->memory.keys, call->k, 0, key, n);
-        memset(t->memory.dk_t, 0, floats * sizeof(float));
-        memset(t->memory.dv_t, 0, floats * sizeof(float));
         for (int h = first; h < first + share; h++)
-            backward_head(t, h, key, n, to);
+            backward_head(t, h, key, n, h == first, to);
         kernels->transpose(to->dk + key_at(t, key), ld, t->memory.dk_t, RUN_STRIDE, call->D, n);
         kernels->transpose(to->dv + key_at(t, key), ld, t->memory.dv_t, RUN_STRIDE, call->D, n);
     }

@@ -92,34 +92,48 @@ static void swiglu_backward(float *dgate, float *dup, float *y, const float *dy,
     }
 }
 
+/* Two vectors of maxima: one would wait for itself. */
 static float row_max(const float *row, int n)
 {
-    float max = -INFINITY;
+    float lane[NR], max = -INFINITY;
+    int whole = n / NR * NR;
 
-#pragma omp simd reduction(max : max)
-    for (int i = 0; i < n; i++)
+    for (int j = 0; j < NR; j++)
+        lane[j] = -INFINITY;
+    for (int i = 0; i < whole; i += NR)
+        for (int j = 0; j < NR; j++)
+            lane[j] = row[i + j] > lane[j] ? row[i + j] : lane[j];
+    for (int i = whole; i < n; i++)
         max = row[i] > max ? row[i] : max;
-    return max;
+#pragma GCC unroll 8
+    for (int half = NR / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    return lane[0] > max ? lane[0] : max;
 }
 
 static void exp_row(float *row, float *max, float *sum, int n)
 {
-    float top = row_max(row, n), total = 0.0f;
+    float top = row_max(row, n), lane[VLEN] = { 0 };
 
-#pragma omp simd reduction(+ : total)
-    for (int i = 0; i < n; i++) {
-        row[i] = exp_fast(row[i] - top);
-        total += row[i];
-    }
+    for (int i = 0; i < n; i += VLEN)
+        for (int j = 0; j < VLEN; j++) {
+            row[i + j] = exp_bounded(row[i + j] - top);
+            lane[j] += row[i + j];
+        }
+#pragma GCC unroll 8
+    for (int half = VLEN / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] += lane[j + half];
     *max = top;
-    *sum = total;
+    *sum = lane[0];
 }
 
 static void prob_rows(float *p, float *ds, float lse, float delta, int n)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
-        p[i] = exp_fast(p[i] - lse);
+        p[i] = exp_bounded(p[i] - lse);
         ds[i] = p[i] * (ds[i] - delta);
     }
 }
@@ -194,7 +208,7 @@ static double cross_entropy_row(float *logits, int target, int V)
 
 #pragma omp simd reduction(+ : part)
         for (int i = 0; i < n; i++) {
-            p[i] = exp_fast(p[i] - max);
+            p[i] = exp_bounded(p[i] - max);
             part += p[i];
         }
         sum += part;

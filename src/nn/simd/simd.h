@@ -112,21 +112,18 @@ static inline vfloat vrounded(vfloat v)
 }
 
 /*
- * e^x within 1 ulp for x in [-87, 88], 0 below, e^88 above; NaN stays NaN. Range reduction by ln 2 in two parts,
- * then a polynomial of degree 6 (minimax on [-ln2/2, ln2/2]). Written so that
- * a loop over it becomes vector code.
+ * e^x within 1 ulp for x in [-87, 88], 0 below; NaN stays NaN. Range reduction by ln 2 in two parts, then a
+ * polynomial of degree 6 (minimax on [-ln2/2, ln2/2]), times 2^n. Written so that a loop over it becomes vector
+ * code.
  */
-static inline float exp_fast(float x)
+static inline float exp_bounded(float x)
 {
     const float shift = 0x1.8p23f; // adding it rounds to an integer, kept in the low bits
-    float clamped = x < -87.0f ? -87.0f : x;
-    float t, n, r, p;
-    uint32_t t_bits, p_bits;
+    const uint32_t bias = 127;
+    float t = x * 0x1.715476p0f + shift, n = t - shift, r, p, power;
+    uint32_t bits;
 
-    clamped = clamped > 88.0f ? 88.0f : clamped;
-    t = clamped * 0x1.715476p0f + shift;
-    n = t - shift;
-    r = clamped - n * 0x1.62e4p-1f;
+    r = x - n * 0x1.62e4p-1f;
     r = r - n * 0x1.7f7d1cp-20f;
     p = 0x1.6850e4p-10f;
     p = p * r + 0x1.123bccp-7f;
@@ -135,11 +132,16 @@ static inline float exp_fast(float x)
     p = p * r + 0x1.fffff8p-2f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    memcpy(&t_bits, &t, sizeof(t_bits));
-    memcpy(&p_bits, &p, sizeof(p_bits));
-    p_bits += t_bits << 23; // times 2^n
-    memcpy(&p, &p_bits, sizeof(p));
-    return x < -87.0f ? 0.0f : x == x ? p : x;
+    memcpy(&bits, &t, sizeof(bits));
+    bits = (bits + bias) << 23;
+    memcpy(&power, &bits, sizeof(power));
+    return x < -87.0f ? 0.0f : p * power;
+}
+
+/* The same, e^88 above 88. */
+static inline float exp_fast(float x)
+{
+    return exp_bounded(x > 88.0f ? 88.0f : x);
 }
 
 /* Declared here because gemm.c defines them and elementwise.c lists them. */

@@ -107,7 +107,9 @@ static void check(const struct nn_case *c, const struct shape *s)
         for (int i = s->blocks[b]; i < s->blocks[b + 1]; i++)
             for (int h = 0; h < s->H; h++)
                 reference_row(s, q, k, v, d_o, s->blocks[b], i, h, p, &r);
+    memset(scratch, 0xff, bytes); // NaN: what is read was written before
     attention_forward(&c->nn, &call, N);
+    memset(scratch, 0xff, bytes);
     attention_backward(&c->nn, &call, N, d_o, delta, dq, dk, dv);
     compare("o", o, r.o, nq);
     compare("dq", dq, r.dq, nq);

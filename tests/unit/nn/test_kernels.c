@@ -241,6 +241,41 @@ static void dropout_drops_its_share_and_is_a_function_of_its_key(void **state)
     nn_cases_close(cases, n);
 }
 
+static void exponentials_are_right_to_an_ulp(void **state)
+{
+    enum { N = 4096 };
+    float *x = nn_random(N, 1), *y = malloc(N * sizeof(*y)), max, sum;
+    struct nn_case cases[NN_CASES_MAX];
+    int n = nn_cases(cases);
+
+    (void)state;
+    for (int i = 0; i < N; i++)
+        x[i] = 43.5f * x[i] - 43.5f;
+    x[17] = 0.0f;
+    x[N - 1] = -INFINITY;
+    for (int c = 0; c < n; c++) {
+        double want = 0.0;
+
+        memcpy(y, x, N * sizeof(*y));
+        cases[c].nn.kernels->exp_row(y, &max, &sum, N);
+        assert_true(max == 0.0f);
+        for (int i = 0; i < N; i++) {
+            double e = exp((double)x[i]), ulp = ldexp(1.0, ilogb(e) - 23);
+
+            want += e;
+            if (i < N - 1 && fabs((double)y[i] - e) > ulp)
+                fail_msg("%s: e^%.9g is %.9g", cases[c].name, (double)x[i], (double)y[i]);
+        }
+        assert_true(y[N - 1] == 0.0f);
+        nn_expect("sum of e^x", (double)sum, want, want);
+        y[40] = NAN;
+        cases[c].nn.kernels->exp_row(y, &max, &sum, N);
+        assert_true(isnan(y[40]) && isnan(sum));
+    }
+    free(x), free(y);
+    nn_cases_close(cases, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +283,7 @@ int main(void)
         cmocka_unit_test(swiglu_equals_its_formula_and_derivative),
         cmocka_unit_test(rotation_turns_pairs_and_backward_turns_them_back),
         cmocka_unit_test(loss_and_its_gradient_equal_the_softmax_formula),
+        cmocka_unit_test(exponentials_are_right_to_an_ulp),
         cmocka_unit_test(dropout_drops_its_share_and_is_a_function_of_its_key),
     };
 
