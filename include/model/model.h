@@ -141,15 +141,17 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
                       const struct nn *nn, const struct model_shape *shape);
 
 /*
- * Takes one leaf's gradient of the parameters [offset, offset + n), leaf by
- * leaf; g is borrowed for the call. The model does not add leaves itself: the
- * sum must be exact (optim/exact_sum.h). final, unless NULL, is called after
- * each layer, from the top down: of this pass nothing more comes for the
+ * Takes one leaf's gradient of n parameters from offset on, and of as many in
+ * each of the following rows, ld parameters further on; g is laid out alike
+ * and borrowed for the call. The model does not add leaves itself: the sum
+ * must be exact (optim/exact_sum.h). Threads call it at once, each with
+ * parameters of its own. final, unless NULL, is called after each layer, from
+ * the top down, by one thread: of this pass nothing more comes for the
  * parameters from offset on.
  */
 struct model_sink {
     void *context;
-    void (*add)(void *context, size_t offset, const float *g, size_t n);
+    void (*add)(void *context, size_t offset, const float *g, int rows, size_t n, size_t ld);
     void (*final)(void *context, size_t offset);
 };
 

@@ -97,42 +97,96 @@ void linear_forward(const struct run *run, const struct rows *rows, const struct
         bias_forward(run->nn, y, lin->bias, call.M, lin->O);
 }
 
-/* One leaf: dA [R,C] = dxa^T x, dB [O,R] = (xa^T dy)^T. */
-static void leaf_gradients(const struct run *run, const struct lora_module *m, int from, int T,
-                           const float *dy, const float *x, const float *xa)
+/* The columns of a gradient that a thread makes. */
+struct columns {
+    int from, n, thread;
+};
+
+static struct columns columns_of(int n, int thread, int threads)
 {
+    enum { STEP = 48 }; // as a library's product is cut, nn/gemm.c
+    long steps = (n + STEP - 1) / STEP;
+    int from = (int)(steps * thread / threads) * STEP,
+        to = (int)(steps * (thread + 1) / threads) * STEP;
+
+    return (struct columns){ from, (to < n ? to : n) - from, thread };
+}
+
+/* g [R,n] = u^T x over the T rows of a leaf, u [T,R], x [T,n]; some of its columns. */
+static void leaf_product(const struct run *run, const struct columns *at, float *g, const float *u,
+                         const float *x, int T, int n)
+{
+    int R = run->model->adapter->R;
+
+    gemm_serial(run->nn,
+                &(struct gemm_call){ .trans_a = 1,
+                                     .M = R,
+                                     .N = at->n,
+                                     .K = T,
+                                     .alpha = 1.0f,
+                                     .a = u,
+                                     .b = x + at->from,
+                                     .c = g + at->from,
+                                     .lda = (size_t)R,
+                                     .ldb = (size_t)n,
+                                     .ldc = (size_t)n },
+                at->thread);
+    if (at->thread == 0)
+        profile_lap(run->nn->profile, PROFILE_ADAPTER, 2.0 * R * T * n);
+}
+
+/* The rows of a leaf, and what they multiply. */
+struct leaf {
+    int from, T, thread;
+    const float *dy, *x, *xa;
+};
+
+/* dA [R,C] = dxa^T x, this thread's columns. */
+static void gradient_a(const struct run *run, const struct lora_module *m, const struct leaf *leaf)
+{
+    struct columns at = columns_of(m->C, leaf->thread, run->nn->threads);
     struct model_work *work = run->work;
     int R = run->model->adapter->R;
 
-    if (T == 0)
-        return; // no row of the last layer is labelled in this leaf
-    gemm(run->nn, &(struct gemm_call){ .trans_a = 1,
-                                       .M = R,
-                                       .N = m->C,
-                                       .K = T,
-                                       .alpha = 1.0f,
-                                       .a = work->dxa + (size_t)from * R,
-                                       .b = x + (size_t)from * m->C,
-                                       .c = work->leaf_a,
-                                       .lda = (size_t)R,
-                                       .ldb = (size_t)m->C,
-                                       .ldc = (size_t)m->C });
-    run->sink->add(run->sink->context, m->a_offset, work->leaf_a, (size_t)R * m->C);
-    gemm(run->nn, &(struct gemm_call){ .trans_a = 1,
-                                       .M = R,
-                                       .N = m->O,
-                                       .K = T,
-                                       .alpha = 1.0f,
-                                       .a = xa + (size_t)from * R,
-                                       .b = dy + (size_t)from * m->O,
-                                       .c = work->leaf_bt,
-                                       .lda = (size_t)R,
-                                       .ldb = (size_t)m->O,
-                                       .ldc = (size_t)m->O });
-    for (int o = 0; o < m->O; o++)
+    if (at.n == 0)
+        return;
+    leaf_product(run, &at, work->leaf_a, work->dxa + (size_t)leaf->from * R,
+                 leaf->x + (size_t)leaf->from * m->C, leaf->T, m->C);
+    run->sink->add(run->sink->context, m->a_offset + (size_t)at.from, work->leaf_a + at.from, R,
+                   (size_t)at.n, (size_t)m->C);
+}
+
+/* dB [O,R] = (xa^T dy)^T, this thread's rows. */
+static void gradient_b(const struct run *run, const struct lora_module *m, const struct leaf *leaf)
+{
+    struct columns at = columns_of(m->O, leaf->thread, run->nn->threads);
+    struct model_work *work = run->work;
+    int R = run->model->adapter->R;
+    size_t first = (size_t)at.from * R;
+
+    if (at.n == 0)
+        return;
+    leaf_product(run, &at, work->leaf_bt, leaf->xa + (size_t)leaf->from * R,
+                 leaf->dy + (size_t)leaf->from * m->O, leaf->T, m->O);
+    for (int o = at.from; o < at.from + at.n; o++)
         for (int r = 0; r < R; r++)
             work->leaf_b[(size_t)o * R + r] = work->leaf_bt[(size_t)r * m->O + o];
-    run->sink->add(run->sink->context, m->b_offset, work->leaf_b, (size_t)R * m->O);
+    run->sink->add(run->sink->context, m->b_offset + first, work->leaf_b + first, 1,
+                   (size_t)at.n * R, 0);
+}
+
+/* A thread's part of the gradients of all leaves. */
+static void leaf_gradients(const struct run *run, const struct rows *rows,
+                           const struct lora_module *m, struct leaf leaf)
+{
+    for (int i = 0; i < run->pass->n_leaves; i++) {
+        leaf.from = rows->leaves[i];
+        leaf.T = rows->leaves[i + 1] - leaf.from;
+        if (leaf.T == 0)
+            continue; // no row of the last layer is labelled in this leaf
+        gradient_a(run, m, &leaf);
+        gradient_b(run, m, &leaf);
+    }
 }
 
 void linear_adapter_gradients(const struct run *run, const struct rows *rows,
@@ -148,8 +202,9 @@ void linear_adapter_gradients(const struct run *run, const struct rows *rows,
         drop_leaves(run, rows, m->linear, run->work->dropped, x, m->C, 0);
         x = run->work->dropped;
     }
-    for (int i = 0; i < run->pass->n_leaves; i++)
-        leaf_gradients(run, m, rows->leaves[i], rows->leaves[i + 1] - rows->leaves[i], dy, x, xa);
+#pragma omp parallel for num_threads(run->nn->threads) schedule(static, 1) if (run->nn->threads > 1)
+    for (int thread = 0; thread < run->nn->threads; thread++)
+        leaf_gradients(run, rows, m, (struct leaf){ .thread = thread, .dy = dy, .x = x, .xa = xa });
     profile_products(run->nn->profile, PROFILE_GEMM);
 }
 

@@ -24,8 +24,8 @@
 #include "base/mem.h"
 #include "nn/nn_internal.h"
 
-enum { SPLIT_STEP = 48 };           // rows or columns go to threads in multiples of this
-enum { SKINNY = 64 };               // a side up to this: an adapter's product
+enum { LIBRARY_STEP = 48 }; // columns of a library's product go to threads in multiples of this
+enum { SKINNY = 64 };       // a side up to this: an adapter's product
 static const double SERIAL = 2.5e5; // multiply-adds below which threads cost more than they save
 
 void gemm_backend_prepare(void)
@@ -251,17 +251,35 @@ static struct gemm_call part_of(const struct gemm_call *g, int by_rows, int from
     return part;
 }
 
-/* The parts of a product, in threads. */
-static void divide(const struct nn *nn, const struct gemm_call *g, int by_rows, int steps,
-                   int parts)
-{
-    int length = by_rows ? g->M : g->N;
+/* How a product is cut: into runs of rows or of columns, each of some whole steps. */
+struct cut {
+    int by_rows, step, steps, parts;
+};
 
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int t = 0; t < parts; t++) {
-        int from = (int)((long)steps * t / parts) * SPLIT_STEP;
-        int to = (int)((long)steps * (t + 1) / parts) * SPLIT_STEP;
-        struct gemm_call part = part_of(g, by_rows, from, to < length ? to : length);
+/* A part of the rows packs all of B, one of the columns all of A. A library's rows may depend on each other. */
+static struct cut cut_of(const struct nn *nn, const struct gemm_call *g)
+{
+    struct cut cut = { .step = LIBRARY_STEP };
+
+    if (is_native(nn, g)) {
+        cut.by_rows = g->M > g->N;
+        cut.step = cut.by_rows ? nn->products->tile_rows : nn->products->panel_width;
+    }
+    cut.steps = ((cut.by_rows ? g->M : g->N) + cut.step - 1) / cut.step;
+    cut.parts = cut.steps < nn->threads ? cut.steps : nn->threads;
+    return cut;
+}
+
+/* The parts of a product, in threads. */
+static void divide(const struct nn *nn, const struct gemm_call *g, const struct cut *cut)
+{
+    int length = cut->by_rows ? g->M : g->N;
+
+#pragma omp parallel for num_threads(cut->parts) schedule(static, 1)
+    for (int t = 0; t < cut->parts; t++) {
+        int from = (int)((long)cut->steps * t / cut->parts) * cut->step;
+        int to = (int)((long)cut->steps * (t + 1) / cut->parts) * cut->step;
+        struct gemm_call part = part_of(g, cut->by_rows, from, to < length ? to : length);
 
         gemm_serial(nn, &part, omp_get_thread_num());
     }
@@ -270,23 +288,21 @@ static void divide(const struct nn *nn, const struct gemm_call *g, int by_rows, 
 static void product(const struct nn *nn, const struct gemm_call *g)
 {
     struct gemm_call input = low_rank_input(g);
-    int by_rows = is_native(nn, g) && g->M > g->N; // a library's rows may depend on each other
-    int steps = ((by_rows ? g->M : g->N) + SPLIT_STEP - 1) / SPLIT_STEP;
-    int parts = steps < nn->threads ? steps : nn->threads;
+    struct cut cut = cut_of(nn, g);
 
     if (g->N == 0 && g->d) {
         product(nn, &input);
-    } else if (parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
+    } else if (cut.parts <= 1 || (double)g->M * g->N * g->K < SERIAL) {
         gemm_serial(nn, g, 0);
-    } else if (g->d && !by_rows) { // all columns need all of U
+    } else if (g->d && !cut.by_rows) { // all columns need all of U
         struct gemm_call rest = *g;
 
         product(nn, &input);
         rest.d = NULL;
         rest.R = g->v ? g->R : 0;
-        divide(nn, &rest, by_rows, steps, parts);
+        divide(nn, &rest, &cut);
     } else {
-        divide(nn, g, by_rows, steps, parts);
+        divide(nn, g, &cut);
     }
 }
 

@@ -51,7 +51,6 @@ int exact_sum_add(int64_t *sum, const float *g, size_t n, int bits, int64_t leav
     const double limit = exact_sum_limit(bits, leaves);
     int bad = 0;
 
-#pragma omp parallel for reduction(| : bad) if (parallel : n >= PARALLEL_FROM)
     for (size_t i = 0; i < n; i++) {
         double x = (double)g[i];
 

@@ -11,6 +11,7 @@
  * dropped with the rest.
  */
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -30,11 +31,17 @@ struct accumulator {
     int last; // pass of this rank in the step
 };
 
-static void accumulate(void *context, size_t offset, const float *g, size_t n)
+static void accumulate(void *context, size_t offset, const float *g, int rows, size_t n, size_t ld)
 {
     struct accumulator *acc = context;
+    int bad = 0;
 
-    acc->bad |= exact_sum_add(acc->sum + offset, g, n, acc->bits, acc->leaves);
+    for (size_t r = 0; r < (size_t)rows; r++)
+        bad |= exact_sum_add(acc->sum + offset + r * ld, g + r * ld, n, acc->bits, acc->leaves);
+#pragma omp atomic
+    acc->bad |= bad;
+    if (omp_get_thread_num() != 0)
+        return; // stopwatch and messages are the main thread's
     profile_lap(acc->profile, PROFILE_LEAF_SUMS, 0.0);
     dist_sum_poke(acc->reduction);
     profile_lap(acc->profile, PROFILE_REDUCTION, 0.0);
@@ -126,12 +133,14 @@ static void apply(struct job *job, int bits, double labelled)
     const struct config *cfg = job->cfg;
     struct adamw adamw = { cfg->adam_beta1, cfg->adam_beta2, cfg->adam_epsilon, cfg->weight_decay };
 
+    omp_set_num_threads(job->threads); // for the loops of optim; a library of products has one
     exact_sum_to_float(job->grad, job->sum + METER_COUNT, P, bits, labelled);
     job->norm = clip_norm(job->grad, P);
     clip_scale(job->grad, P, clip_factor(job->norm, cfg->max_grad_norm));
     job->rate = lr_schedule_rate(&job->lr, job->step);
     adamw_step(&adamw, job->adapter.params, job->exp_avg, job->exp_avg_sq, job->grad, P, job->rate,
                job->step + 1);
+    omp_set_num_threads(1);
     profile_lap(job->nn.profile, PROFILE_OPTIMIZER, 0.0);
 }
 

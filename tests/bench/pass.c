@@ -23,10 +23,11 @@ static void die(const struct error *err)
 
 static int64_t *sums;
 
-static void add(void *context, size_t offset, const float *g, size_t n)
+static void add(void *context, size_t offset, const float *g, int rows, size_t n, size_t ld)
 {
     (void)context;
-    (void)exact_sum_add(sums + offset, g, n, EXACT_SUM_BITS, 1024);
+    for (size_t r = 0; r < (size_t)rows; r++)
+        (void)exact_sum_add(sums + offset + r * ld, g + r * ld, n, EXACT_SUM_BITS, 1024);
 }
 
 int main(int argc, char **argv)

@@ -19,7 +19,7 @@
 #define REACH  5  // rows that one address serves: 0 to 4 strides on, what instructions can add
 #define FEW_K  64 // a short row of A, a short column of B
 #define MC     (MR * 24)
-#define KC_MAX 384
+#define KC_MAX (VLEN == 16 ? 576 : 384) // a panel of B may come from the second cache
 #define NC     2048 // a multiple of NR
 #define K_SUM  (KC_MAX + GEMM_LOW_RANK)
 

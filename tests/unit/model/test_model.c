@@ -80,12 +80,14 @@ static void bench_close(struct bench *b)
     model_close(&b->model);
 }
 
-static void sum_gradient(void *context, size_t offset, const float *g, size_t n)
+static void sum_gradient(void *context, size_t offset, const float *g, int rows, size_t n,
+                         size_t ld)
 {
     struct bench *b = context;
 
-    for (size_t i = 0; i < n; i++)
-        b->grad[offset + i] += (double)g[i];
+    for (size_t r = 0; r < (size_t)rows; r++)
+        for (size_t i = r * ld; i < r * ld + n; i++)
+            b->grad[offset + i] += (double)g[i];
 }
 
 static const void *golden_data(const struct bench *b, const char *name, size_t *count)
@@ -307,13 +309,18 @@ struct record {
     int layers, late; // calls of final; gradients that came after theirs
 };
 
-static void keep_gradient(void *context, size_t offset, const float *g, size_t n)
+static void keep_gradient(void *context, size_t offset, const float *g, int rows, size_t n,
+                          size_t ld)
 {
     struct record *r = context;
     int leaf = r->calls[offset]++;
 
-    r->late += offset + n > r->final;
-    memcpy(r->g + (size_t)leaf * r->params + offset, g, n * sizeof(*g));
+    if (offset + (size_t)(rows - 1) * ld + n > r->final) {
+#pragma omp atomic
+        r->late++;
+    }
+    for (size_t i = 0; i < (size_t)rows; i++)
+        memcpy(r->g + (size_t)leaf * r->params + offset + i * ld, g + i * ld, n * sizeof(*g));
 }
 
 static void keep_final(void *context, size_t offset)
