@@ -96,9 +96,9 @@ def attention(*options):
                       output([program("attention"), *options]))
 
 
-def compare(work, passed):
+def compare(work, passed, *more):
     out = os.path.join(work, "peer.json")
-    subprocess.run([sys.executable, os.path.join(HERE, "peer.py"), *passed, "--json", out], check=True)
+    subprocess.run([sys.executable, os.path.join(HERE, "peer.py"), *passed, *more, "--json", out], check=True)
     return h.read_json(out)
 
 
@@ -127,6 +127,7 @@ def parts(args, passed, work):
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
     return {
         "peer": lambda: compare(work, passed),
+        "without_amx": lambda: compare(work, passed, "--without-amx", "--lowrank", "2x1:native,1x2:native"),
         "native": lambda: profile(args, work, "gemm_backend=native"),
         "profile": lambda: profile(args, work),
         "saving": lambda: script("bench/saving.py", "--profile", watched, "--folder", work),
@@ -287,6 +288,11 @@ and to what its examples say (the bfloat16 folder, checkpointing on). lowrank co
 
 {peer}
 
+The same on vector units alone, as on a CPU without AMX: lowrank with `gemm_backend: native`, torch's oneDNN held to
+AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`).
+
+{without_amx}
+
 ## Where the time of a step goes
 
 `profile: true` on 2 ranks of one thread, the fastest of three runs, steps after the first; seconds are the mean over
@@ -316,7 +322,8 @@ The large products by shape, C [M,N] over K, tokens in M:
 ## Attention, by length
 
 `tests/bench/attention` on one thread, forward and backward together; the share is of float32 products on vector
-units, measured beside each case.
+units, measured beside each case. Two products forward and four backward count. The scores that the backward pass
+makes again do not; counted with them, as in the papers on FlashAttention (Dao 2023), shares are 7/6 of these.
 
 {attention}
 
@@ -375,7 +382,7 @@ def write(found):
     text = TEXT.format(
         **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
         machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
-        rounds=peers["rounds"], peer=peer_table(peers), rate=data["gemm_rate"] * 1e-9,
+        rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]), rate=data["gemm_rate"] * 1e-9,
         watching=100 * data["watching"], profile=profile_table(data), whole=whole_rate(data) * 1e-9,
         of_blas=100 * whole_rate(data) / (2e9 * blas_rate(found["machine"])),
         native=profile_table(native), native_rate=native["gemm_rate"] * 1e-9,

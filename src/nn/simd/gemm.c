@@ -20,7 +20,7 @@
 #define FEW_K  64 // a short row of A, a short column of B
 #define MC     (MR * 24)
 #define KC_MAX (VLEN == 16 ? 576 : 384) // a panel of B may come from the second cache
-#define NC     2048 // a multiple of NR
+#define NC     2048                     // a multiple of NR
 #define K_SUM  (KC_MAX + GEMM_LOW_RANK)
 
 size_t SIMD(gemm_scratch_floats)(void)
