@@ -265,7 +265,8 @@ def whole_rate(data):
 
 def blas_rate(machine):
     """The faster library's GFLOP/s with floats on one thread."""
-    return max(float(x) for x in re.findall(r"(?:openblas|onednn|cblas)[^:]*: ([\d.]+) GFLOP/s", "\n".join(machine)))
+    return max(float(x) for line in machine
+               for x in re.findall(r"^backend +(?:openblas|onednn|cblas)[^:]*: ([\d.]+) GFLOP/s", line))
 
 
 TEXT = """# Performance
