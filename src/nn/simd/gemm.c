@@ -14,9 +14,12 @@
 #include "nn/simd/simd.h"
 #include "tensor/dtype.h"
 
-#define SHORT  (VLEN == 16 ? 8 : 4)
-#define TALL   (2 * MR) // rows of a tile one vector wide
-#define REACH  5  // rows that one address serves: 0 to 4 strides on, what instructions can add
+#define SHORT      (VLEN == 16 ? 8 : 4)
+#define TALL       (2 * MR) // rows of a tile one vector wide
+#define REACH      5 // rows that one address serves: 0 to 4 strides on, what instructions can add
+#define FETCHES    (VLEN == 16) // a tile of smaller vectors is too short for it
+#define FETCH_EACH 16           // steps of k: a cache line of floats
+
 #define FEW_K  64 // a short row of A, a short column of B
 #define MC     (MR * 24)
 #define KC_MAX (VLEN == 16 ? 576 : 384) // a panel of B may come from the second cache
@@ -53,40 +56,69 @@ INLINE const float *address_kept(const float *p)
 }
 
 /*
+ * Memory that is wanted soon, fetched to the second cache while a tile is summed: every FETCH_EACH
+ * steps of k the lines that hold at, at + ld, ..., after which at moves on by step. In bytes.
+ */
+struct fetch {
+    uintptr_t at;
+    size_t ld, step;
+    int lines;
+};
+
+/* A tile of C: m x n of its MR x NR exist. In one struct, so that the loop over k has the registers for itself. */
+struct tile {
+    const float *a, *b; // rows, packed or as they lie; a panel of columns
+    size_t bs;          // from one row of b to the next
+    int kc, m, n;
+    float beta;
+    float *c;
+    struct fetch fetch;
+};
+
+/*
  * acc[i][j] = sum over k of a[i rs + k ks] b[k bs + j VLEN ..] for mr rows and
  * nv vectors. mr, nv, and one of rs and ks, are constants where this is inlined.
  * With ahead, the next columns of b are fetched: where its rows are read as they
  * lie, each in a page of its own, the CPU does not see by itself what comes next.
+ * With fetch, what the tile says is fetched, too.
  */
-INLINE void tile_sum(vfloat *acc, int mr, int nv, const float *a, size_t rs, size_t ks,
-                     const float *b, size_t bs, int kc, int ahead)
+INLINE void tile_sum(vfloat *acc, int mr, int nv, const struct tile *t, size_t rs, size_t ks,
+                     int ahead, int fetch)
 {
-    const float *base[(TALL + REACH - 1) / REACH];
+    uintptr_t at = t->fetch.at;
+    const float *base[(TALL + REACH - 1) / REACH], *b = t->b;
     int reach = __builtin_constant_p(rs) ? mr : REACH, bases = (mr + reach - 1) / reach;
+    int each = fetch ? FETCH_EACH : t->kc;
+    size_t bs = t->bs;
 
 #pragma GCC unroll 32
     for (int i = 0; i < bases; i++)
-        base[i] = address_kept(a + (size_t)(i * reach) * rs);
+        base[i] = address_kept(t->a + (size_t)(i * reach) * rs);
 #pragma GCC unroll 32
     for (int i = 0; i < mr * nv; i++)
         acc[i] = (vfloat){ 0 };
-    for (int k = 0; k < kc; k++) {
-        vfloat bv[NV];
+    for (int left = t->kc; left > 0; left -= each) {
+        for (int i = 0; fetch && i < t->fetch.lines; i++)
+            __builtin_prefetch((const void *)(at + (size_t)i * t->fetch.ld), 0, 2);
+        at += t->fetch.step;
+        for (int k = left < each ? left : each; k > 0; k--) {
+            vfloat bv[NV];
 
 #pragma GCC unroll 2
-        for (int j = 0; j < nv; j++)
-            bv[j] = vload(b + j * VLEN);
-        for (int j = 0; ahead && j < NV; j++)
-            __builtin_prefetch(b + NR + j * VLEN);
-#pragma GCC unroll 32
-        for (int i = 0; i < mr; i++)
-#pragma GCC unroll 2
             for (int j = 0; j < nv; j++)
-                acc[i * nv + j] += vset(base[i / reach][(size_t)(i % reach) * rs]) * bv[j];
+                bv[j] = vload(b + j * VLEN);
+            for (int j = 0; ahead && j < NV; j++)
+                __builtin_prefetch(b + NR + j * VLEN);
 #pragma GCC unroll 32
-        for (int i = 0; i < bases; i++)
-            base[i] += ks;
-        b += bs;
+            for (int i = 0; i < mr; i++)
+#pragma GCC unroll 2
+                for (int j = 0; j < nv; j++)
+                    acc[i * nv + j] += vset(base[i / reach][(size_t)(i % reach) * rs]) * bv[j];
+#pragma GCC unroll 32
+            for (int i = 0; i < bases; i++)
+                base[i] += ks;
+            b += bs;
+        }
     }
 }
 
@@ -114,52 +146,44 @@ INLINE void tile_update(const vfloat *acc, int mr, int nv, float alpha, float be
         }
 }
 
-/* C = beta C + alpha acc, for the m x n corner that exists. */
-INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call *g, float beta,
-                       float *c, int m, int n)
+/* C = beta C + alpha acc, for the corner that exists. */
+INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call *g,
+                       const struct tile *t)
 {
     float edge[TALL * NR];
-    int width = nv * VLEN;
+    int width = nv * VLEN, m = t->m, n = t->n;
 
     if (m == mr && n == width) {
-        tile_update(acc, mr, nv, g->alpha, beta, c, g->ldc);
+        tile_update(acc, mr, nv, g->alpha, t->beta, t->c, g->ldc);
         return;
     }
-    for (int i = 0; beta != 0.0f && i < m; i++)
-        memcpy(edge + i * width, c + (size_t)i * g->ldc, (size_t)n * sizeof(float));
-    tile_update(acc, mr, nv, g->alpha, beta, edge, (size_t)width);
+    for (int i = 0; t->beta != 0.0f && i < m; i++)
+        memcpy(edge + i * width, t->c + (size_t)i * g->ldc, (size_t)n * sizeof(float));
+    tile_update(acc, mr, nv, g->alpha, t->beta, edge, (size_t)width);
     for (int i = 0; i < m; i++)
-        memcpy(c + (size_t)i * g->ldc, edge + i * width, (size_t)n * sizeof(float));
+        memcpy(t->c + (size_t)i * g->ldc, edge + i * width, (size_t)n * sizeof(float));
 }
 
-/* Panels of packed A of two heights, panels of B of one or two vectors; rows of b are bs apart. */
-#define TILE_PACKED(name, mr, nv, ahead)                                                           \
-    static void name(const struct gemm_call *g, const float *a, const float *b, size_t bs, int kc, \
-                     float beta, float *c, int m, int n)                                           \
-    {                                                                                              \
-        vfloat acc[(mr) * (nv)];                                                                   \
-                                                                                                   \
-        tile_sum(acc, mr, nv, a, 1, mr, b, bs, kc, ahead);                                         \
-        tile_store(acc, mr, nv, g, beta, c, m, n);                                                 \
+/* The sums over a tile, mr rows of op(A) that are rs and ks apart, and nv vectors of columns. */
+#define TILE(name, mr, nv, rs, ks, ahead, fetch)                      \
+    static void name(const struct gemm_call *g, const struct tile *t) \
+    {                                                                 \
+        vfloat acc[(mr) * (nv)];                                      \
+                                                                      \
+        tile_sum(acc, mr, nv, t, rs, ks, ahead, fetch);               \
+        tile_store(acc, mr, nv, g, t);                                \
     }
-TILE_PACKED(tile_packed, MR, NV, 0)
-TILE_PACKED(tile_packed_narrow, MR, 1, 0)
-TILE_PACKED(tile_packed_short, SHORT, NV, 0)
-TILE_PACKED(tile_packed_short_ahead, SHORT, NV, 1)
 
-/* Whole rows of op(A) as they lie, rs and ks apart: for few columns, packing would cost more. */
-#define TILE_DIRECT(name, mr, nv, rs, ks)                                                          \
-    static void name(const struct gemm_call *g, const float *a, const float *b, size_t bs, int kc, \
-                     float beta, float *c, int n)                                                  \
-    {                                                                                              \
-        vfloat acc[(mr) * (nv)];                                                                   \
-                                                                                                   \
-        tile_sum(acc, mr, nv, a, rs, ks, b, bs, kc, 0);                                            \
-        tile_store(acc, mr, nv, g, beta, c, mr, n);                                                \
-    }
-TILE_DIRECT(tile_direct, MR, NV, g->lda, 1)
-TILE_DIRECT(tile_direct_tall, TALL, 1, g->lda, 1)
-TILE_DIRECT(tile_direct_transposed, MR, NV, 1, g->lda)
+/* Packed rows of two heights, panels of columns of one or two vectors. */
+TILE(tile_packed, MR, NV, 1, MR, 0, FETCHES)
+TILE(tile_packed_narrow, MR, 1, 1, MR, 0, 0)
+TILE(tile_packed_short, SHORT, NV, 1, SHORT, 0, 0)
+TILE(tile_packed_short_ahead, SHORT, NV, 1, SHORT, 1, 0)
+
+/* Whole rows of op(A) as they lie: for few columns, packing would cost more. */
+TILE(tile_direct, MR, NV, g->lda, 1, 0, 0)
+TILE(tile_direct_tall, TALL, 1, g->lda, 1, 0, 0)
+TILE(tile_direct_transposed, MR, NV, 1, g->lda, 0, 0)
 
 /* n numbers of src, from offset on, as floats. Where n is a constant this is a few vector moves. */
 INLINE void widen_row(float *dst, const void *src, enum dtype dtype, size_t offset, int n)
@@ -181,23 +205,41 @@ INLINE void widen_row(float *dst, const void *src, enum dtype dtype, size_t offs
 static void pack_b_plain(float *dst, const void *b, enum dtype dtype, size_t ldb, size_t at, int kc,
                          int n)
 {
-    if (n == NR) {
-        size_t size = dtype_size(dtype);
-
-        for (int k = 0; k < kc; k++) {
-            size_t from = at + (size_t)k * ldb;
-
-            for (int j = NR; j < 2 * NR; j += VLEN) // the next panel's, as in tile_sum()
-                __builtin_prefetch((const char *)b + (from + (size_t)j) * size);
-            widen_row(dst + k * NR, b, dtype, from, NR);
-        }
+    for (int k = 0; n == NR && k < kc; k++)
+        widen_row(dst + k * NR, b, dtype, at + (size_t)k * ldb, NR);
+    if (n == NR)
         return;
-    }
     for (int k = 0; k < kc; k++) {
         widen_row(dst + k * NR, b, dtype, at + (size_t)k * ldb, n);
         for (int j = n; j < NR; j++)
             dst[k * NR + j] = 0.0f;
     }
+}
+
+/* VLEN numbers of src from offset on. */
+INLINE vfloat widened(const void *src, enum dtype dtype, size_t offset)
+{
+    vfloat v;
+
+    if (dtype == DTYPE_BF16)
+        return (vfloat)(__builtin_convertvector(*(const vhalf_u *)((const uint16_t *)src + offset),
+                                                vint)
+                        << 16);
+    widen_row((float *)&v, src, dtype, offset, VLEN);
+    return v;
+}
+
+/* The last k of pack_lanes(), less than VLEN of them. */
+static void pack_last_lanes(float *dst, int stride, const void *src, enum dtype dtype, size_t at,
+                            size_t ld, int m, int kc)
+{
+    float rows[VLEN][VLEN] = { { 0 } };
+
+    for (int i = 0; i < m; i++)
+        widen_row(rows[i], src, dtype, at + (size_t)i * ld, kc);
+    for (int k = 0; k < kc; k++)
+        for (int i = 0; i < VLEN; i++)
+            dst[(size_t)k * (size_t)stride + i] = rows[i][k];
 }
 
 /*
@@ -208,24 +250,22 @@ static void pack_b_plain(float *dst, const void *b, enum dtype dtype, size_t ldb
 INLINE void pack_lanes(float *dst, int stride, const void *src, enum dtype dtype, size_t at,
                        size_t ld, int m, int kc)
 {
-    for (int k = 0; k < kc; k += VLEN) {
-        int steps = kc - k < VLEN ? kc - k : VLEN;
+    int k;
+
+    for (k = 0; k + VLEN <= kc; k += VLEN) {
         vfloat v[VLEN];
 
 #pragma GCC unroll 16
-        for (int i = 0; i < VLEN; i++) {
-            size_t from = at + (size_t)i * ld + (size_t)k;
-
-            v[i] = (vfloat){ 0 };
-            if (i < m && steps == VLEN)
-                widen_row((float *)&v[i], src, dtype, from, VLEN);
-            else if (i < m)
-                widen_row((float *)&v[i], src, dtype, from, steps);
-        }
+        for (int i = 0; i < VLEN; i++)
+            v[i] = i < m ? widened(src, dtype, at + (size_t)i * ld + (size_t)k) : (vfloat){ 0 };
         vtranspose(v);
-        for (int j = 0; j < steps; j++)
+#pragma GCC unroll 16
+        for (int j = 0; j < VLEN; j++)
             vstore(dst + (size_t)(k + j) * (size_t)stride, v[j]);
     }
+    if (k < kc)
+        pack_last_lanes(dst + (size_t)k * (size_t)stride, stride, src, dtype, at + (size_t)k, ld, m,
+                        kc - k);
 }
 
 /* A panel of op(B), op(B)[k][j] = b[j ldb + k]: VLEN columns at a time are widened and transposed. */
@@ -301,6 +341,8 @@ static int reads_a_directly(const struct gemm_call *g)
 struct block {
     int i0, mc, j0, nc, k0, kc, r, d;
     float beta;
+    float *pa, *pd, *pb; // packed: the rows, D, the columns
+    size_t pb_stride;    // from one panel of columns to the next
 };
 
 static void pack_b_panel(float *dst, const struct gemm_call *g, const void *b, enum dtype dtype,
@@ -312,19 +354,17 @@ static void pack_b_panel(float *dst, const struct gemm_call *g, const void *b, e
         pack_b_plain(dst, b, dtype, ldb, (size_t)k0 * ldb + (size_t)col, kc, n);
 }
 
-static void pack_b(float *dst, const struct gemm_call *g, const struct block *at)
+/* The panel at column j of a block, before the first rows meet it. */
+static void pack_b(const struct gemm_call *g, const struct block *at, int j, int n)
 {
-    for (int j = 0; j < at->nc; j += NR) {
-        int n = at->nc - j < NR ? at->nc - j : NR;
-        int col = at->j0 + j;
+    float *dst = at->pb + (size_t)(j / NR) * at->pb_stride;
+    int col = at->j0 + j;
 
-        if (!reads_b_directly(g, n))
-            pack_b_panel(dst, g, g->b, g->b_dtype, g->ldb, at->k0, at->kc, col, n);
-        dst += (size_t)at->kc * NR;
-        if (at->r > 0)
-            pack_b_panel(dst, g, g->v, DTYPE_F32, g->ldv, 0, at->r, col, n);
-        dst += (size_t)at->r * NR;
-    }
+    if (at->i0 > 0 || g->panels || reads_b_directly(g, n))
+        return;
+    pack_b_panel(dst, g, g->b, g->b_dtype, g->ldb, at->k0, at->kc, col, n);
+    if (at->r > 0)
+        pack_b_panel(dst + (size_t)at->kc * NR, g, g->v, DTYPE_F32, g->ldv, 0, at->r, col, n);
 }
 
 static void pack_d(float *dst, const struct gemm_call *g, const struct block *at)
@@ -353,68 +393,55 @@ void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int
                      N - j < NR ? N - j : NR);
 }
 
-static void tile(const struct gemm_call *g, int mr, const float *a, const float *b, size_t bs,
-                 int kc, float beta, float *c, int m, int n)
+static void tile(const struct gemm_call *g, const struct tile *t, int mr)
 {
-    if (mr == SHORT && bs != NR)
-        tile_packed_short_ahead(g, a, b, bs, kc, beta, c, m, n);
+    if (mr == SHORT && t->bs != NR)
+        tile_packed_short_ahead(g, t);
     else if (mr == SHORT)
-        tile_packed_short(g, a, b, bs, kc, beta, c, m, n);
-    else if (n <= VLEN)
-        tile_packed_narrow(g, a, b, bs, kc, beta, c, m, n);
+        tile_packed_short(g, t);
+    else if (t->n <= VLEN)
+        tile_packed_narrow(g, t);
     else
-        tile_packed(g, a, b, bs, kc, beta, c, m, n);
+        tile_packed(g, t);
 }
 
 /* What a block adds to m rows of U, packed in pa. */
 static void low_rank_input(const struct gemm_call *g, const struct block *at, int row, int m,
-                           int mr, const float *pa, const float *pd)
+                           int mr, const float *pa)
 {
     struct gemm_call input = { .alpha = g->gamma, .ldc = g->ldu };
 
     for (int j = 0; j < at->d; j += NR)
-        tile(&input, mr, pa, pd + (size_t)j * at->kc, NR, at->kc, at->k0 == 0 ? 0.0f : 1.0f,
-             g->u + (size_t)row * g->ldu + j, m, at->d - j < NR ? at->d - j : NR);
+        tile(&input,
+             &(struct tile){ .a = pa,
+                             .b = at->pd + (size_t)j * at->kc,
+                             .bs = NR,
+                             .kc = at->kc,
+                             .m = m,
+                             .n = at->d - j < NR ? at->d - j : NR,
+                             .beta = at->k0 == 0 ? 0.0f : 1.0f,
+                             .c = g->u + (size_t)row * g->ldu + j },
+             mr);
 }
 
-/* Panels of the rows of a block; in the last block of K each is followed by its rows of U, complete by then. */
-static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa, const float *pd)
+/* A panel of m rows from i on; in the last block of K it is followed by its rows of U, complete by then. */
+static void pack_rows(const struct gemm_call *g, const struct block *at, float *pa, int i, int m,
+                      int mr)
 {
     size_t row_stride = g->trans_a ? 1 : g->lda;
     size_t k_stride = g->trans_a ? g->lda : 1;
+    int row = at->i0 + i;
 
-    for (int i = 0, mr; i < at->mc; i += mr) {
-        int row = at->i0 + i, m;
-
-        mr = tile_rows(at->mc - i);
-        m = at->mc - i < mr ? at->mc - i : mr;
-        pack_a(pa, mr, g->a + (size_t)row * row_stride + (size_t)at->k0 * k_stride, row_stride,
-               k_stride, m, at->kc);
-        low_rank_input(g, at, row, m, mr, pa, pd);
-        pa += (size_t)mr * at->kc;
-        if (at->r > 0)
-            pack_a(pa, mr, g->u + (size_t)row * g->ldu, g->ldu, 1, m, at->r);
-        pa += (size_t)mr * at->r;
-    }
-}
-
-/* One panel of columns against all rows of a block, A packed. */
-static void panel_product(const struct gemm_call *g, const struct block *at, const float *pa,
-                          const float *b, size_t bs, int j, int n)
-{
-    int kc = at->kc + at->r;
-
-    for (int i = 0, mr; i < at->mc; i += mr) {
-        mr = tile_rows(at->mc - i);
-        tile(g, mr, pa, b, bs, kc, at->beta, g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j),
-             at->mc - i < mr ? at->mc - i : mr, n);
-        pa += (size_t)mr * kc;
-    }
+    pack_a(pa, mr, g->a + (size_t)row * row_stride + (size_t)at->k0 * k_stride, row_stride,
+           k_stride, m, at->kc);
+    low_rank_input(g, at, row, m, mr, pa);
+    if (at->r > 0)
+        pack_a(pa + (size_t)mr * at->kc, mr, g->u + (size_t)row * g->ldu, g->ldu, 1, m, at->r);
 }
 
 /* The panel of op(B) that begins at column j of the block, its rows *bs numbers apart. */
-static const float *panel_at(const struct gemm_call *g, const struct block *at, const float *pb,
-                             int j, int n, size_t *bs)
+static const float *panel_at(const struct gemm_call *g, const struct block *at, int j, int n,
+                             size_t *bs)
 {
     size_t col = (size_t)(at->j0 + j), k0 = (size_t)at->k0;
 
@@ -425,24 +452,85 @@ static const float *panel_at(const struct gemm_call *g, const struct block *at, 
         *bs = g->ldb;
         return (const float *)g->b + k0 * g->ldb + col;
     }
-    return pb + (size_t)j * (at->kc + at->r);
+    return at->pb + (size_t)(j / NR) * at->pb_stride;
 }
 
-static void block_product(const struct gemm_call *g, const struct block *at, const float *pa,
-                          const float *pb)
+/* The rows below the tile at row i, which are packed next. */
+static struct fetch fetch_rows(const struct gemm_call *g, const struct block *at, int i)
 {
-    for (int j = 0; j < at->nc; j += NR) {
-        int n = at->nc - j < NR ? at->nc - j : NR;
-        size_t bs;
-        const float *b = panel_at(g, at, pb, j, n, &bs);
+    size_t ld = g->lda * sizeof(*g->a), row = (size_t)(at->i0 + i + MR);
+    int lines = i + MR < at->mc && !g->trans_a ? MR : 0;
 
-        panel_product(g, at, pa, b, bs, j, n);
+    return (struct fetch){ (uintptr_t)(g->a + at->k0) + row * ld, ld, FETCH_EACH * sizeof(*g->a),
+                           lines };
+}
+
+/* Beside tile t, a part of the panel of columns at j, which comes next: packed, or as it is before that. */
+static struct fetch fetch_columns(const struct gemm_call *g, const struct block *at, int j, int t)
+{
+    enum { LINE = 64 };
+    size_t size = dtype_size(g->b_dtype), k = (size_t)at->k0, col = (size_t)(at->j0 + j), bs;
+    int n = at->nc - j, steps = (at->kc + FETCH_EACH - 1) / FETCH_EACH, done = t * steps;
+    uintptr_t b = (uintptr_t)g->b;
+
+    if (n <= 0)
+        return (struct fetch){ 0 };
+    if (g->panels || at->i0 > 0) {
+        b = (uintptr_t)panel_at(g, at, j, n, &bs) + (size_t)done * 2 * LINE;
+        return (struct fetch){ b, LINE, 2 * LINE,
+                               done * 2 * LINE < at->kc * NR * (int)sizeof(float) ? 2 : 0 };
+    }
+    if (g->trans_b) { // two columns, which are rows in memory
+        b += ((col + 2 * (size_t)t) * g->ldb + k) * size;
+        return (struct fetch){ b, g->ldb * size, FETCH_EACH * size,
+                               2 * t < (n < NR ? n : NR) ? 2 : 0 };
+    }
+    b += ((k + (size_t)done) * g->ldb + col) * size; // a row each time
+    return (struct fetch){ b, LINE, g->ldb * size,
+                           done < at->kc ? (NR * (int)size + LINE - 1) / LINE : 0 };
+}
+
+/* The first tile of C below column j of a block, but for its rows. */
+static struct tile tile_at(const struct gemm_call *g, const struct block *at, int j)
+{
+    struct tile t = { .kc = at->kc + at->r,
+                      .n = at->nc - j < NR ? at->nc - j : NR,
+                      .beta = at->beta,
+                      .c = g->c + (size_t)at->i0 * g->ldc + (at->j0 + j) };
+
+    t.b = panel_at(g, at, j, t.n, &t.bs);
+    return t;
+}
+
+/* A panel of columns against all rows of a block; the first of them packs the rows. */
+static void panel_product(const struct gemm_call *g, const struct block *at, int j)
+{
+    struct tile t = tile_at(g, at, j);
+    float *pa = at->pa;
+
+    pack_b(g, at, j, t.n);
+    for (int i = 0, mr; i < at->mc; i += mr) {
+        mr = tile_rows(at->mc - i);
+        t.m = at->mc - i < mr ? at->mc - i : mr;
+        t.a = pa;
+        if (FETCHES && mr == MR && at->kc > 2 * FEW_K)
+            t.fetch = j == 0 ? fetch_rows(g, at, i) : fetch_columns(g, at, j + NR, i / MR);
+        if (j == 0)
+            pack_rows(g, at, pa, i, t.m, mr);
+        tile(g, &t, mr);
+        pa += (size_t)mr * t.kc;
+        t.c += (size_t)mr * g->ldc;
     }
 }
 
+static void block_product(const struct gemm_call *g, const struct block *at)
+{
+    for (int j = 0; j < at->nc; j += NR)
+        panel_product(g, at, j);
+}
+
 /* A is read as it lies, but for the last rows. Each panel of columns stays in the first cache while they pass by. */
-static void direct_product(const struct gemm_call *g, const struct block *at, float *pa,
-                           const float *pb)
+static void direct_product(const struct gemm_call *g, const struct block *at)
 {
     int tall = g->N <= VLEN && !g->trans_a;
     int mr = tall ? TALL : MR;
@@ -450,35 +538,34 @@ static void direct_product(const struct gemm_call *g, const struct block *at, fl
     size_t rs = g->trans_a ? 1 : g->lda, ks = g->trans_a ? g->lda : 1;
     struct block rest = *at;
 
-    for (int j = 0; j < at->nc; j += NR)
-        for (int i = 0; i < whole; i += mr) {
-            const float *a = g->a + (size_t)(at->i0 + i) * rs + (size_t)at->k0 * ks;
-            float *c = g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j);
-            int n = at->nc - j < NR ? at->nc - j : NR;
-            size_t bs;
-            const float *b = panel_at(g, at, pb, j, n, &bs);
+    for (int j = 0; j < at->nc; j += NR) {
+        struct tile t = tile_at(g, at, j);
 
+        pack_b(g, at, j, t.n);
+        t.m = mr;
+        for (int i = 0; i < whole; i += mr, t.c += (size_t)mr * g->ldc) {
+            t.a = g->a + (size_t)(at->i0 + i) * rs + (size_t)at->k0 * ks;
             if (tall)
-                tile_direct_tall(g, a, b, bs, at->kc, at->beta, c, n);
+                tile_direct_tall(g, &t);
             else if (g->trans_a)
-                tile_direct_transposed(g, a, b, bs, at->kc, at->beta, c, n);
+                tile_direct_transposed(g, &t);
             else
-                tile_direct(g, a, b, bs, at->kc, at->beta, c, n);
+                tile_direct(g, &t);
         }
+    }
     rest.i0 += whole;
     rest.mc -= whole;
-    pack_rows(g, &rest, pa, NULL);
-    block_product(g, &rest, pa, pb);
+    block_product(g, &rest);
 }
 
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
 {
     int kb = k_block(g->K);
-    float *pa = scratch;
-    float *pd = pa + (size_t)(MC + MR) * K_SUM;
-    float *pb = pd + (size_t)GEMM_LOW_RANK * KC_MAX;
-    struct block at;
+    int once = g->M <= MC && !reads_a_directly(g); // all rows meet a panel as soon as it is packed
+    struct block at = { .pa = scratch };
 
+    at.pd = at.pa + (size_t)(MC + MR) * K_SUM;
+    at.pb = at.pd + (size_t)GEMM_LOW_RANK * KC_MAX;
     for (at.j0 = 0; at.j0 < g->N; at.j0 += NC) {
         at.nc = g->N - at.j0 < NC ? g->N - at.j0 : NC;
         at.d = at.j0 == 0 && g->d ? g->R : 0;
@@ -486,17 +573,14 @@ void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
             at.kc = g->K - at.k0 < kb ? g->K - at.k0 : kb;
             at.r = at.k0 + kb >= g->K && g->v ? g->R : 0;
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
-            if (!g->panels)
-                pack_b(pb, g, &at);
-            pack_d(pd, g, &at);
+            at.pb_stride = once ? 0 : (size_t)NR * (at.kc + at.r);
+            pack_d(at.pd, g, &at);
             for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
                 at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
-                if (reads_a_directly(g)) {
-                    direct_product(g, &at, pa, pb);
-                    continue;
-                }
-                pack_rows(g, &at, pa, pd);
-                block_product(g, &at, pa, pb);
+                if (reads_a_directly(g))
+                    direct_product(g, &at);
+                else
+                    block_product(g, &at);
             }
         }
     }

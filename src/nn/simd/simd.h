@@ -35,6 +35,7 @@
 
 typedef float vfloat __attribute__((vector_size(VLEN * 4)));
 typedef int32_t vint __attribute__((vector_size(VLEN * 4)));
+typedef uint16_t vhalf_u __attribute__((vector_size(VLEN * 2), aligned(2), may_alias));
 typedef float vfloat_u __attribute__((vector_size(VLEN * 4), aligned(4), may_alias));
 
 static inline vfloat vload(const float *p)
