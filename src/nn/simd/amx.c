@@ -28,8 +28,7 @@
 #include <unistd.h>
 
 #include "nn/nn_internal.h"
-#include "nn/simd/simd.h"
-#include "tensor/dtype.h"
+#include "nn/simd/fetch.h"
 
 enum {
     SIDE = 16,          // rows or columns of a tile
@@ -37,12 +36,12 @@ enum {
     TILE = SIDE * STEP, // numbers in it
     PANEL = 2 * SIDE,
     PARTS = 3,
-    PAIRS = 6, // of parts of two floats that count
-    MC = PANEL * 6,
+    PAIRS = 6,      // of parts of two floats that count
+    MC = PANEL * 6, // rows of a block in three parts; in one part three times as many
     KC_MAX = 768,
     NC = PANEL * 64, // columns of a block of weights in bfloat16; with more parts as many fewer
     K_LOW_RANK = PAIRS * GEMM_LOW_RANK,
-    A_NUMBERS = MC * (KC_MAX * PARTS + K_LOW_RANK),
+    A_NUMBERS = MC * PARTS * (KC_MAX + K_LOW_RANK),
     D_NUMBERS = GEMM_LOW_RANK * KC_MAX * PARTS,
     B_NUMBERS = NC * (KC_MAX + K_LOW_RANK),
     V_NUMBERS = PANEL * K_LOW_RANK,
@@ -100,9 +99,10 @@ static const struct pair pairs_3x3[PAIRS] = { { 0, 2 }, { 0, 0 }, { 2, 0 },
  * high, wide: there is a second half of the rows, of the columns.
  */
 INLINE void add_pairs(const uint16_t *a, const uint16_t *b, int steps, const struct pair *pair,
-                      int count, int a_parts, int b_parts, int high, int wide)
+                      int count, int a_parts, int b_parts, int high, int wide, struct fetch fetch)
 {
     for (int s = 0; s < steps; s++) {
+        fetch_step(&fetch);
 #pragma GCC unroll 6
         for (int i = 0; i < count; i++) {
             const uint16_t *at = a + (size_t)pair[i].a * 2 * TILE;
@@ -132,16 +132,16 @@ INLINE void add_pairs(const uint16_t *a, const uint16_t *b, int steps, const str
 }
 
 INLINE void add_products(const uint16_t *a, const uint16_t *b, int steps, int a_parts, int b_parts,
-                         int high, int wide)
+                         int high, int wide, struct fetch fetch)
 {
     if (a_parts == 1)
-        add_pairs(a, b, steps, pairs_1x1, 1, 1, 1, high, wide);
+        add_pairs(a, b, steps, pairs_1x1, 1, 1, 1, high, wide, fetch);
     else if (b_parts == 1)
-        add_pairs(a, b, steps, pairs_3x1, 3, 3, 1, high, wide);
+        add_pairs(a, b, steps, pairs_3x1, 3, 3, 1, high, wide, fetch);
     else if (b_parts == 2)
-        add_pairs(a, b, steps, pairs_3x2, 5, 3, 2, high, wide);
+        add_pairs(a, b, steps, pairs_3x2, 5, 3, 2, high, wide, fetch);
     else
-        add_pairs(a, b, steps, pairs_3x3, PAIRS, 3, 3, high, wide);
+        add_pairs(a, b, steps, pairs_3x3, PAIRS, 3, 3, high, wide, fetch);
 }
 
 /* ---- numbers in parts ------------------------------------------------------ */
@@ -389,7 +389,9 @@ struct block {
     int a_parts, b_parts, d_parts;
     float beta;
     uint16_t *pa, *pd, *pb, *buffer;
+    size_t pb_stride; // from one panel of columns to the next
     float *sums;
+    struct fetch fetch; // beside the next product of panels
 };
 
 static size_t a_panel(const struct block *at)
@@ -434,11 +436,11 @@ INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    add_products(a, b, at->steps, at->a_parts, b_parts, high, wide);
+    add_products(a, b, at->steps, at->a_parts, b_parts, high, wide, at->fetch);
     if (low_rank)
         add_products(a + (size_t)at->steps * at->a_parts * 2 * TILE,
                      b + (size_t)at->steps * b_parts * (1 + wide) * TILE, at->low_rank_steps, 1, 1,
-                     high, wide);
+                     high, wide, (struct fetch){ 0 });
     _tile_stored(0, at->sums, PANEL * sizeof(float));
     if (wide)
         _tile_stored(1, at->sums + SIDE, PANEL * sizeof(float));
@@ -493,21 +495,11 @@ static void pack_block_rows(const struct gemm_call *g, const struct block *at)
     }
 }
 
-static void pack_block_columns(const struct gemm_call *g, const struct block *at)
+static void pack_d(const struct gemm_call *g, const struct block *at)
 {
-    struct operand b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
     struct operand d = { g->d, DTYPE_F32, g->trans_b, at->d_parts, g->ldd };
-    uint16_t *pb = at->pb, *pd = at->pd;
+    uint16_t *pd = at->pd;
 
-    for (int j = 0; j < at->nc && !g->panels; j += PANEL) {
-        int n = at->nc - j < PANEL ? at->nc - j : PANEL;
-
-        pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, tiles_of(n));
-        if (at->low_rank_steps > 0)
-            pack_low_rank_columns(pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE, g,
-                                  at->j0 + j, n, at->buffer);
-        pb += b_panel(at);
-    }
     for (int j = 0; j < at->d; j += PANEL) {
         int n = at->d - j < PANEL ? at->d - j : PANEL;
 
@@ -516,40 +508,63 @@ static void pack_block_columns(const struct gemm_call *g, const struct block *at
     }
 }
 
-/* Each panel of columns stays in the first cache while the rows pass by. */
-static void block_product(const struct gemm_call *g, const struct block *at)
+/* The panel of columns at j, packed. */
+static const uint16_t *panel_of(const struct gemm_call *g, const struct block *at, int j)
 {
-    for (int j = 0; j < at->nc; j += PANEL) {
-        int n = at->nc - j < PANEL ? at->nc - j : PANEL;
-        int tiles = g->panels ? 2 : tiles_of(n);
-        const uint16_t *b = at->pb + (size_t)j / PANEL * b_panel(at);
-
-        if (g->panels)
-            b = (const void *)(g->panels + panel_at((int)g->ldb, at->k0, at->j0 + j, at->b_parts));
-
-        for (int i = 0; i < at->mc; i += PANEL) {
-            int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
-
-            product_of_panels(at, at->pa + (size_t)i / PANEL * a_panel(at), b, at->b_parts, m,
-                              tiles, at->low_rank_steps > 0);
-            update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
-                   at->beta);
-        }
-    }
+    if (g->panels)
+        return (const void *)(g->panels + panel_at((int)g->ldb, at->k0, at->j0 + j, at->b_parts));
+    return at->pb + (size_t)(j / PANEL) * at->pb_stride;
 }
 
-/* Where a block of K ends: equal parts of at most KC_MAX, multiples of a step. */
-static int k_block(int K)
+/* The panel at column j of a block, before the first rows meet it. */
+static void pack_b(const struct gemm_call *g, const struct block *at, int j, int n)
 {
-    int parts = (K + KC_MAX - 1) / KC_MAX;
+    struct operand b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
+    uint16_t *pb = at->pb + (size_t)(j / PANEL) * at->pb_stride;
 
-    return steps_of((K + parts - 1) / parts) * STEP;
+    if (at->i0 > 0 || g->panels)
+        return;
+    pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, tiles_of(n));
+    if (at->low_rank_steps > 0)
+        pack_low_rank_columns(pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE, g,
+                              at->j0 + j, n, at->buffer);
+}
+
+/* Beside the rows from i on: a part of the next panel of columns, at j, packed or as it is given. */
+static struct fetch fetch_beside(const struct gemm_call *g, const struct block *at, int i, int j)
+{
+    struct fetch_share share = { i / PANEL, (at->mc + PANEL - 1) / PANEL, at->steps };
+    int n = at->nc - j < PANEL ? at->nc - j : PANEL;
+
+    if (n <= 0 || g->panels)
+        return (struct fetch){ 0 };
+    if (at->i0 > 0)
+        return fetch_packed(panel_of(g, at, j), b_panel(at) * sizeof(*at->pb), share);
+    return fetch_columns(g, at->k0, at->kc, at->j0 + j, n, share);
+}
+
+/* A panel of columns against all rows of a block: it stays in the first cache while they pass by. */
+static void panel_product(const struct gemm_call *g, struct block *at, int j)
+{
+    int n = at->nc - j < PANEL ? at->nc - j : PANEL, tiles = g->panels ? 2 : tiles_of(n);
+    const uint16_t *a = at->pa, *b = panel_of(g, at, j);
+
+    pack_b(g, at, j, n);
+    for (int i = 0; i < at->mc; i += PANEL, a += a_panel(at)) {
+        int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
+
+        at->fetch = fetch_beside(g, at, i, j + PANEL);
+        product_of_panels(at, a, b, at->b_parts, m, tiles, at->low_rank_steps > 0);
+        update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
+               at->beta);
+    }
+    at->fetch = (struct fetch){ 0 };
 }
 
 /* A float is multiplied in so many parts. */
 static void product(const struct gemm_call *g, float *scratch, int parts)
 {
-    int kb = k_block(g->K);
+    int kb = block_of(g->K, KC_MAX, STEP), mb = block_of(g->M, MC * PARTS / parts, PANEL);
     struct block at = {
         .a_parts = parts, .b_parts = parts_of(g->b_dtype, parts), .d_parts = parts, .sums = scratch
     };
@@ -568,11 +583,13 @@ static void product(const struct gemm_call *g, float *scratch, int parts)
             at.steps = steps_of(at.kc);
             at.low_rank_steps = at.k0 + kb >= g->K && g->v ? steps_of(PAIRS * g->R) : 0;
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
-            pack_block_columns(g, &at);
-            for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
-                at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
+            at.pb_stride = g->M <= mb ? 0 : b_panel(&at);
+            pack_d(g, &at);
+            for (at.i0 = 0; at.i0 < g->M; at.i0 += mb) {
+                at.mc = g->M - at.i0 < mb ? g->M - at.i0 : mb;
                 pack_block_rows(g, &at);
-                block_product(g, &at);
+                for (int j = 0; j < at.nc; j += PANEL)
+                    panel_product(g, &at, j);
             }
         }
     }

@@ -11,8 +11,8 @@
  * of op(B) and on nothing else, not on M, N or where the tile stands.
  */
 #include "nn/nn_internal.h"
+#include "nn/simd/fetch.h"
 #include "nn/simd/simd.h"
-#include "tensor/dtype.h"
 
 #define SHORT      (VLEN == 16 ? 8 : 4)
 #define TALL       (2 * MR) // rows of a tile one vector wide
@@ -31,14 +31,6 @@ size_t SIMD(gemm_scratch_floats)(void)
     return (size_t)(MC + MR + NC) * K_SUM + (size_t)GEMM_LOW_RANK * KC_MAX;
 }
 
-/* Where a block of K ends: equal parts of at most KC_MAX, multiples of 8. */
-static int k_block(int K)
-{
-    int parts = (K + KC_MAX - 1) / KC_MAX;
-
-    return ((K + parts - 1) / parts + 7) / 8 * 8;
-}
-
 /* Height of the next tile where m rows are left: as few rows of nothing as can be. */
 static int tile_rows(int m)
 {
@@ -54,16 +46,6 @@ INLINE const float *address_kept(const float *p)
     __asm__("" : "+r"(p));
     return p;
 }
-
-/*
- * Memory that is wanted soon, fetched to the second cache while a tile is summed: every FETCH_EACH
- * steps of k the lines that hold at, at + ld, ..., after which at moves on by step. In bytes.
- */
-struct fetch {
-    uintptr_t at;
-    size_t ld, step;
-    int lines;
-};
 
 /* A tile of C: m x n of its MR x NR exist. In one struct, so that the loop over k has the registers for itself. */
 struct tile {
@@ -85,7 +67,7 @@ struct tile {
 INLINE void tile_sum(vfloat *acc, int mr, int nv, const struct tile *t, size_t rs, size_t ks,
                      int ahead, int fetch)
 {
-    uintptr_t at = t->fetch.at;
+    struct fetch next = t->fetch;
     const float *base[(TALL + REACH - 1) / REACH], *b = t->b;
     int reach = __builtin_constant_p(rs) ? mr : REACH, bases = (mr + reach - 1) / reach;
     int each = fetch ? FETCH_EACH : t->kc;
@@ -98,9 +80,8 @@ INLINE void tile_sum(vfloat *acc, int mr, int nv, const struct tile *t, size_t r
     for (int i = 0; i < mr * nv; i++)
         acc[i] = (vfloat){ 0 };
     for (int left = t->kc; left > 0; left -= each) {
-        for (int i = 0; fetch && i < t->fetch.lines; i++)
-            __builtin_prefetch((const void *)(at + (size_t)i * t->fetch.ld), 0, 2);
-        at += t->fetch.step;
+        if (fetch)
+            fetch_step(&next);
         for (int k = left < each ? left : each; k > 0; k--) {
             vfloat bv[NV];
 
@@ -455,39 +436,26 @@ static const float *panel_at(const struct gemm_call *g, const struct block *at, 
     return at->pb + (size_t)(j / NR) * at->pb_stride;
 }
 
-/* The rows below the tile at row i, which are packed next. */
-static struct fetch fetch_rows(const struct gemm_call *g, const struct block *at, int i)
+/* What is packed or read after the tile at row i of the panel at column j: the rows below, or a part of the next panel. */
+static struct fetch fetch_after(const struct gemm_call *g, const struct block *at, int i, int j)
 {
-    size_t ld = g->lda * sizeof(*g->a), row = (size_t)(at->i0 + i + MR);
-    int lines = i + MR < at->mc && !g->trans_a ? MR : 0;
+    struct fetch_share share = { i / MR, (at->mc + MR - 1) / MR,
+                                 (at->kc + FETCH_EACH - 1) / FETCH_EACH };
+    int n = at->nc - j - NR, next = i + MR;
+    size_t bs, ld = g->lda * sizeof(float);
 
-    return (struct fetch){ (uintptr_t)(g->a + at->k0) + row * ld, ld, FETCH_EACH * sizeof(*g->a),
-                           lines };
-}
-
-/* Beside tile t, a part of the panel of columns at j, which comes next: packed, or as it is before that. */
-static struct fetch fetch_columns(const struct gemm_call *g, const struct block *at, int j, int t)
-{
-    enum { LINE = 64 };
-    size_t size = dtype_size(g->b_dtype), k = (size_t)at->k0, col = (size_t)(at->j0 + j), bs;
-    int n = at->nc - j, steps = (at->kc + FETCH_EACH - 1) / FETCH_EACH, done = t * steps;
-    uintptr_t b = (uintptr_t)g->b;
-
+    if (j == 0 && (g->trans_a || next >= at->mc))
+        return (struct fetch){ 0 };
+    if (j == 0)
+        return fetch_along((uintptr_t)(g->a + at->k0) + (size_t)(at->i0 + next) * ld, ld, MR,
+                           (size_t)at->kc * sizeof(float),
+                           (struct fetch_share){ 0, 1, share.steps });
     if (n <= 0)
         return (struct fetch){ 0 };
-    if (g->panels || at->i0 > 0) {
-        b = (uintptr_t)panel_at(g, at, j, n, &bs) + (size_t)done * 2 * LINE;
-        return (struct fetch){ b, LINE, 2 * LINE,
-                               done * 2 * LINE < at->kc * NR * (int)sizeof(float) ? 2 : 0 };
-    }
-    if (g->trans_b) { // two columns, which are rows in memory
-        b += ((col + 2 * (size_t)t) * g->ldb + k) * size;
-        return (struct fetch){ b, g->ldb * size, FETCH_EACH * size,
-                               2 * t < (n < NR ? n : NR) ? 2 : 0 };
-    }
-    b += ((k + (size_t)done) * g->ldb + col) * size; // a row each time
-    return (struct fetch){ b, LINE, g->ldb * size,
-                           done < at->kc ? (NR * (int)size + LINE - 1) / LINE : 0 };
+    if (g->panels || at->i0 > 0)
+        return fetch_packed(panel_at(g, at, j + NR, n, &bs), (size_t)at->kc * NR * sizeof(float),
+                            share);
+    return fetch_columns(g, at->k0, at->kc, at->j0 + j + NR, n < NR ? n : NR, share);
 }
 
 /* The first tile of C below column j of a block, but for its rows. */
@@ -514,7 +482,7 @@ static void panel_product(const struct gemm_call *g, const struct block *at, int
         t.m = at->mc - i < mr ? at->mc - i : mr;
         t.a = pa;
         if (FETCHES && mr == MR && at->kc > 2 * FEW_K)
-            t.fetch = j == 0 ? fetch_rows(g, at, i) : fetch_columns(g, at, j + NR, i / MR);
+            t.fetch = fetch_after(g, at, i, j);
         if (j == 0)
             pack_rows(g, at, pa, i, t.m, mr);
         tile(g, &t, mr);
@@ -560,7 +528,7 @@ static void direct_product(const struct gemm_call *g, const struct block *at)
 
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
 {
-    int kb = k_block(g->K);
+    int kb = block_of(g->K, KC_MAX, 8), mb = block_of(g->M, MC, MR);
     int once = g->M <= MC && !reads_a_directly(g); // all rows meet a panel as soon as it is packed
     struct block at = { .pa = scratch };
 
@@ -575,8 +543,8 @@ void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
             at.pb_stride = once ? 0 : (size_t)NR * (at.kc + at.r);
             pack_d(at.pd, g, &at);
-            for (at.i0 = 0; at.i0 < g->M; at.i0 += MC) {
-                at.mc = g->M - at.i0 < MC ? g->M - at.i0 : MC;
+            for (at.i0 = 0; at.i0 < g->M; at.i0 += mb) {
+                at.mc = g->M - at.i0 < mb ? g->M - at.i0 : mb;
                 if (reads_a_directly(g))
                     direct_product(g, &at);
                 else

@@ -96,6 +96,14 @@ static inline __attribute__((always_inline)) void vtranspose(vfloat *v)
 #endif
 }
 
+/* The length of a block of n: equal parts of at most max, multiples of a step that divides max. */
+static inline int block_of(int n, int max, int step)
+{
+    int parts = (n + max - 1) / max;
+
+    return ((n + parts - 1) / parts + step - 1) / step * step;
+}
+
 /*
  * v, rounded: the compiler must not fuse the product that made it with a later
  * sum, which it would do in one tile and not in another.
