@@ -368,9 +368,9 @@ int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err)
     return same;
 }
 
-double gemm_measure_rate(const struct nn *nn, enum dtype weights, struct error *err)
+double gemm_measure_rate(const struct nn *nn, enum dtype weights, double seconds, struct error *err)
 {
-    enum { SIDE = 512 };
+    enum { SIDE = GEMM_RATE_SIDE, MOST = 40 };
     size_t n = (size_t)SIDE * SIDE;
     float *buf = mem_alloc(3 * n, sizeof(*buf), err);
     struct gemm_call call = { .trans_b = 1,
@@ -396,12 +396,12 @@ double gemm_measure_rate(const struct nn *nn, enum dtype weights, struct error *
     for (size_t i = 0; weights != DTYPE_F32 && i < n; i++)
         half[i] =
             weights == DTYPE_BF16 ? float_to_bf16(probe_number(i)) : float_to_f16(probe_number(i));
-    for (int r = 0; r < 40 && spent_s < 0.2; r++) { // once where it takes long, as under valgrind
+    for (int r = 0; r < MOST && (r == 0 || spent_s < seconds); r++) {
         double start = clock_s();
         double rate;
 
         gemm(nn, &call);
-        rate = 2.0 * (double)n * SIDE / (clock_s() - start);
+        rate = GEMM_RATE_FLOPS / (clock_s() - start);
         spent_s += clock_s() - start;
         best = rate > best ? rate : best;
     }

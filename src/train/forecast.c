@@ -191,7 +191,7 @@ int forecast_print(struct job *job, struct error *err)
     struct arena arena = { 0 };
     double rate = job->cfg->rank_gflops > 0
                       ? 0.0
-                      : gemm_measure_rate(&job->nn, model_dtype(&job->model), err);
+                      : gemm_measure_rate(&job->nn, model_dtype(&job->model), 0.2, err);
 
     if (rate < 0.0)
         return -1;

@@ -73,8 +73,7 @@ static void show_progress(const struct job *job, double loss, int line)
         .total_steps = job->schedule.total_steps,
         .loss = loss,
         .tokens_per_s = (double)(job->meters.tokens - job->first_tokens) / train_s,
-        .gemm_share =
-            job->gemm_rate > 0.0 ? flops / train_s / (job->gemm_rate * job->dist->size) : -1.0,
+        .gemm_share = flops / train_s / (rate_mean(job) * job->dist->size),
         .left_s = run_s / (double)done * (double)(job->schedule.total_steps - job->step),
     };
 
@@ -191,6 +190,7 @@ static int loop(struct job *job, struct error *err)
             return -1;
         profile_report_step(job);
         job->step_s = clock_s() - start;
+        rate_after_step(job);
         watch_time(job);
     }
     return TRAIN_DONE;
@@ -257,15 +257,6 @@ static int finish(struct job *job, struct error *err)
     return TRAIN_DONE;
 }
 
-/* The rate of products with weights like the model's, for the log's share of it. */
-static int measure_rate(struct job *job, struct error *err)
-{
-    double rate = gemm_measure_rate(&job->nn, model_dtype(&job->model), err);
-
-    job->gemm_rate = rate;
-    return dist_agree(job->dist, rate < 0.0 ? -1 : 0, err);
-}
-
 static int prepare_steps(struct job *job, struct ckpt_resume *resume, struct error *err)
 {
     if (job->train && resume_find(job, resume, err) < 0)
@@ -286,7 +277,7 @@ static int run_job(struct job *job, struct error *err)
     int rc = prepare_steps(job, &resume, err);
 
     ckpt_resume_close(&resume);
-    if (rc < 0 || measure_rate(job, err) < 0)
+    if (rc < 0 || rate_first(job, err) < 0)
         return -1;
     if (job->train) {
         if (open_logs(job, err) < 0)

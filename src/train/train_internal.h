@@ -77,6 +77,13 @@ struct meters {
     int64_t evaluated; // the last step that was evaluated; -1: none
 };
 
+/* What products alone reach on this rank, in operations per second: as last measured, and over the steps. */
+struct job_rate {
+    double now, measured_s;
+    double possible, steps_s; // operations that the steps had time for, and that time
+    double spent_s;           // measuring, after the first step
+};
+
 /* What `profile: true` collects. */
 struct job_profile {
     struct profile watch;
@@ -84,6 +91,7 @@ struct job_profile {
     int64_t count;                   // steps
     double seconds[PROFILE_CLASSES]; // of the steps after the first
     double flops[PROFILE_CLASSES];
+    double possible; // operations that products alone would have done in them, of all ranks
 };
 
 struct job {
@@ -91,7 +99,7 @@ struct job {
     const struct config *cfg;
     char *model_folder;
     int threads, requeued;
-    double gemm_rate; // operations per second of one rank; 0: not measured
+    struct job_rate products;
     struct nn nn;
     struct model model;
     struct adapter adapter;
@@ -195,6 +203,17 @@ int batch_has_room(const struct batch *batch, const struct plan *plan, int token
 
 /* Computes, reduces and applies step job->step. *stop: a rank was asked to stop. */
 int step_run(struct job *job, int *stop, struct error *err);
+
+/* --- rate.c --- */
+
+/* Before the first step. Collective. */
+int rate_first(struct job *job, struct error *err);
+
+/* Measures again when that costs little beside the time since then. Local; job->step_s is the step's. */
+void rate_after_step(struct job *job);
+
+/* The mean over the steps. */
+double rate_mean(const struct job *job);
 
 /* --- evaluate.c --- */
 

@@ -90,7 +90,7 @@ int main(int argc, char **argv)
                                    .positions = pos,
                                    .leaf_tag = tags,
                                    .train = 1 };
-        double now = gemm_measure_rate(&nn, model_dtype(&model), &err), start = clock_s(), s;
+        double now = gemm_measure_rate(&nn, model_dtype(&model), 0.2, &err), start = clock_s(), s;
 
         model_run(&model, &nn, &work, &pass, loss, &sink);
         s = clock_s() - start;

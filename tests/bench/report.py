@@ -5,8 +5,8 @@
     python3 tests/bench/report.py --model FOLDER --only PART ...
     python3 tests/bench/report.py --write           (anew from docs/performance.json)
 
-Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks,
-scaling.py, which writes its part of docs/scaling.md, and the other programs of
+Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks
+and on 2 threads, scaling.py, which writes its part of docs/scaling.md, and the other programs of
 tests/bench. `make bench MODEL=FOLDER` builds all that is needed and calls this.
 --large takes a folder that make_model.py wrote: one step of 2 rows of 2048
 tokens, on 1 and 2 ranks. --only measures some parts anew, by their names in
@@ -66,21 +66,21 @@ def machine():
     return [line for line in info.splitlines() if re.match(r"cpu|compiler|libraries|backend", line)]
 
 
-def profile(args, work, *pairs):
-    """The fastest of three profiled runs, with the best matrix rate of the three."""
+def profile(args, work, ranks, *pairs):
+    """The fastest of three profiled runs on two cores."""
     out, yaml = os.path.join(work, "profile"), os.path.join(work, "profile.yaml")
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text({**peer.common(args, args.model), "global_batch_size": 8,
                              "profile": True, "per_device_train_batch_size": 1, "output_dir": out,
-                             "threads_per_rank": 1, "overwrite_output_dir": True}))
+                             "threads_per_rank": 2 // ranks, "overwrite_output_dir": True}))
     runs = []
     for n in range(3):
-        print(f"+ a profiled run {' '.join(pairs)}, {n + 1} of 3", flush=True)
-        done = h.run(2, ["train", yaml, *pairs], timeout=3600)
+        print(f"+ a profiled run, {ranks} ranks {' '.join(pairs)}, {n + 1} of 3", flush=True)
+        done = h.run(ranks, ["train", yaml, *pairs], timeout=3600)
         if done.code != 0:
             sys.exit(done.tail())
         runs.append(h.read_json(os.path.join(out, "profile.json")))
-    return {**max(runs, key=whole_rate), "gemm_rate": max(run["gemm_rate"] for run in runs)}
+    return max(runs, key=whole_rate)
 
 
 def passes(args, backend):
@@ -128,8 +128,10 @@ def parts(args, passed, work):
     return {
         "peer": lambda: compare(work, passed),
         "without_amx": lambda: compare(work, passed, "--without-amx", "--lowrank", "2x1:native,1x2:native"),
-        "native": lambda: profile(args, work, "gemm_backend=native"),
-        "profile": lambda: profile(args, work),
+        "native_threads": lambda: profile(args, work, 1, "gemm_backend=native"),
+        "native": lambda: profile(args, work, 2, "gemm_backend=native"),
+        "profile_threads": lambda: profile(args, work, 1),
+        "profile": lambda: profile(args, work, 2),
         "saving": lambda: script("bench/saving.py", "--profile", watched, "--folder", work),
         "start": lambda: script("bench/start.py", "--model", args.model),
         "preprocess": lambda: script("bench/preprocess.py", "--model", args.model, "--dataset", args.dataset, *data),
@@ -196,6 +198,18 @@ def profile_table(data):
         rate = f"{flops / seconds * 1e-9:.1f} | {100 * flops / seconds / data['gemm_rate']:.0f} %" \
             if flops else " | "
         lines.append(f"| {name} | {seconds / len(steps):.4f} | {100 * seconds / total:.1f} % | {rate} |")
+    return "\n".join(lines)
+
+
+def whole_table(found):
+    library = 2e9 * blas_rate(found["machine"])
+    lines = ["| ranks x threads | backend | whole step, GFLOP/s | matrix rate | of it | of a library's rate |",
+             "|---|---|---:|---:|---:|---:|"]
+    for name in ("profile", "profile_threads", "native", "native_threads"):
+        data, rate = found[name], whole_rate(found[name])
+        lines.append(f"| {data['ranks']} x {data['threads']} | {data['backend']} | {rate * 1e-9:.0f} "
+                     f"| {data['gemm_rate'] * 1e-9:.0f} | {100 * rate / data['gemm_rate']:.0f} % "
+                     f"| {100 * rate / library:.0f} % |")
     return "\n".join(lines)
 
 
@@ -296,19 +310,26 @@ AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`).
 
 ## Where the time of a step goes
 
-`profile: true` on 2 ranks of one thread, the fastest of three runs, steps after the first; seconds are the mean over
-the ranks, the matrix rate is that of products of 512 x 512 x 512 with weights of the model's type, measured by both
-ranks before the first step, the best of the three: {rate:.1f} GFLOP/s together. The adapter's products ride on the frozen ones and are counted there,
-but for its own gradients. Operations are those that the mathematics needs. Measuring itself took
-{watching:.4f} % of the time.
+`profile: true` on two cores, the fastest of three runs of each kind, steps after the first. The matrix rate is that of
+products of 512 x 512 x 512 with weights of the model's type, which all cores measure together before each step, since
+the pace of a machine wanders; its mean over the steps stands here. Operations are those that the mathematics needs.
+The last column is what the faster of OpenBLAS and oneDNN would do on as many cores with floats (above, on one thread,
+when the bench began).
+
+{whole}
+
+Measuring itself took {watching:.2f} % of the time. In the tables, seconds are the mean over the ranks. The adapter's
+products ride on the frozen ones and are counted there, but for its own gradients. 2 ranks, {backend}:
 
 {profile}
 
-A whole step runs at {whole:.0f} GFLOP/s, {of_blas:.0f} % of what the faster of OpenBLAS and oneDNN would do on as many
-cores with floats (above, on one thread). On vector units alone (`gemm_backend: native`) the matrix rate is
-{native_rate:.1f} GFLOP/s and a step runs at {native_whole:.0f}, {native_share:.0f} % of it:
+2 ranks on vector units alone (`gemm_backend: native`):
 
 {native}
+
+1 rank with 2 threads on vector units alone:
+
+{native_threads}
 
 The large products by shape, C [M,N] over K, tokens in M:
 
@@ -378,17 +399,15 @@ One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random
 
 
 def write(found):
-    peers, data, native = found["peer"], found["profile"], found["native"]
+    peers, data = found["peer"], found["profile"]
     rows = [(name, numbers(peer.spread(rates, ".1f"))) for name, rates, _ in peer_rows(peers)]
     text = TEXT.format(
         **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
         machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
-        rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]), rate=data["gemm_rate"] * 1e-9,
-        watching=100 * data["watching"], profile=profile_table(data), whole=whole_rate(data) * 1e-9,
-        of_blas=100 * whole_rate(data) / (2e9 * blas_rate(found["machine"])),
-        native=profile_table(native), native_rate=native["gemm_rate"] * 1e-9,
-        native_whole=whole_rate(native) * 1e-9,
-        native_share=100 * whole_rate(native) / native["gemm_rate"], products=product_table(data),
+        rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]),
+        watching=100 * data["watching"], whole=whole_table(found), backend=data["backend"],
+        **{name: profile_table(found[name]) for name in ("profile", "native", "native_threads")},
+        products=product_table(data),
         passes=pass_table(found["passes"]), elementwise=elementwise_table(found["elementwise"]),
         joined=joined_table(found["joined"]), attention=attention_table(found["attention"]),
         start="\n".join(found["start"]), preprocess="\n".join(found["preprocess"]),

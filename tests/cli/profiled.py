@@ -35,6 +35,8 @@ def main():
         steps = profile["steps"]
         checks.check(f"on {ranks} ranks: every step is there",
                      profile["ranks"] == ranks and [s["step"] for s in steps] == [1, 2, 3, 4])
+        checks.check(f"on {ranks} ranks: the rate of products is given, of each step, too",
+                     all(r > 0 for r in [profile["gemm_rate"], *(s["gemm_rate"] for s in steps)]))
         missing = [name for name in ALWAYS if any(name not in s for s in steps)]
         checks.check(f"on {ranks} ranks: every class is there", not missing, ", ".join(missing))
         for step in steps:

@@ -350,7 +350,7 @@ static void the_probe_tells_the_truth(void **state)
         if (gemm_rows_apart(cases[c].nn.backend))
             assert_int_equal(gemm_rows_independent(&cases[c].nn, 96, 130, &err), 1);
     for (int d = 0; d < DTYPE_COUNT; d++)
-        assert_true(gemm_measure_rate(&cases[0].nn, (enum dtype)d, &err) > 0.0);
+        assert_true(gemm_measure_rate(&cases[0].nn, (enum dtype)d, 0.0, &err) > 0.0);
     nn_cases_close(cases, n);
 }
 
