@@ -10,7 +10,7 @@
 
 static const double FIRST_S = 0.2;         // spent before the first step
 static const double SHARE = 0.0005;        // of the time afterwards
-static const double SHARE_PROFILE = 0.005; // the same with `profile: true`
+static const double SHARE_PROFILE = 0.003; // the same with `profile: true`
 
 static int measure(struct job *job, double seconds, struct error *err)
 {
