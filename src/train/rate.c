@@ -37,7 +37,7 @@ void rate_after_step(struct job *job)
 
     r->possible += r->now * job->step_s;
     r->steps_s += job->step_s;
-    if (budget < 3.0 * GEMM_RATE_FLOPS / r->now)
+    if (budget < 3.0 * job->threads * GEMM_RATE_FLOPS / r->now)
         return;                       // not yet: it would take longer than that
     (void)measure(job, budget, &err); // without memory for it the last rate stands
     r->spent_s += clock_s() - start;

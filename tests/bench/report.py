@@ -305,14 +305,14 @@ and to what its examples say (the bfloat16 folder, checkpointing on). lowrank co
 {peer}
 
 The same on vector units alone, as on a CPU without AMX: lowrank with `gemm_backend: native`, torch's oneDNN held to
-AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`).
+AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); {native_rounds} rounds.
 
 {without_amx}
 
 ## Where the time of a step goes
 
 `profile: true` on two cores, the fastest of three runs of each kind, steps after the first. The matrix rate is that of
-products of 512 x 512 x 512 with weights of the model's type, which all cores measure together before each step, since
+products of 512 x 512 x 512 with weights of the model's type, one on each core at the same time, before each step, since
 the pace of a machine wanders; its mean over the steps stands here. Operations are those that the mathematics needs.
 The last column is what the faster of OpenBLAS and oneDNN would do on as many cores with floats (above, on one thread,
 when the bench began).
@@ -407,6 +407,7 @@ def write(found):
         **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
         machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
         rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]),
+        native_rounds=found["without_amx"]["rounds"],
         watching=100 * data["watching"], whole=whole_table(found), backend=data["backend"],
         **{name: profile_table(found[name]) for name in ("profile", "native", "native_threads")},
         products=product_table(data),
