@@ -5,7 +5,7 @@
 #   mpi       tests/mpi/run.sh                           cli       each driver of tests/cli
 #   fuzz      stored inputs of each reader               lint      tests/lint/run.sh
 #   clang     clang, all programs, without a warning     sanitize  build, unit, mpi, fuzz and small
-#                                                                  training runs under ASan and UBSan
+#   races     tests/races.py under ThreadSanitizer                 training runs under ASan and UBSan
 #
 # BUILD is the folder of the build (default build). Output goes to $BUILD/test-logs; of what failed the end is
 # shown. The last line is "N passed, N failed"; the status is 0 when none failed.
@@ -13,7 +13,7 @@ set -uo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/.." || exit 1
 
-parts=build,unit,mpi,cli,fuzz,clang,sanitize,lint
+parts=build,unit,mpi,cli,fuzz,clang,sanitize,races,lint
 [ -z "${SANITIZE-}" ] || parts=build,unit,mpi,cli,fuzz
 install=1
 while [ $# -gt 0 ]; do
@@ -153,6 +153,13 @@ part_sanitize() {
     RANKS=1,2 suite cli/same_bits tests/cli/same_bits.py
     # that second is for the reports of leaks
     OMPI_MCA_odls_base_sigkill_timeout=1 suite cli/bad_inputs tests/cli/bad_inputs.py
+}
+
+part_races() {
+    local -x BUILD=$BUILD/clang-thread
+    mkdir -p "$BUILD"
+    step races/build make -j"$jobs" BUILD="$BUILD" CC=clang SANITIZE=thread all &&
+        PROGRAM=$BUILD/lowrank suite races tests/races.py
 }
 
 [ $install = 0 ] || install_packages

@@ -6,7 +6,7 @@
  * counted twice and none is lost. A lap costs one reading of the clock;
  * with p NULL, which is the rule, a test.
  *
- * Local; one thread.
+ * Local; a stopwatch is one thread's.
  */
 #ifndef BASE_PROFILE_H
 #define BASE_PROFILE_H
@@ -53,6 +53,12 @@ const char *profile_class_name(enum profile_class c);
 
 /* Sets the classes to zero; the shapes stay. */
 void profile_reset(struct profile *p);
+
+/*
+ * Adds what one of n stopwatches that ran side by side has measured, and clears it: a part of n of its
+ * times, so that all of them come to their mean, and its operations. p goes on from now.
+ */
+void profile_merge(struct profile *p, struct profile *beside, int n);
 
 void profile_lap_at(struct profile *p, enum profile_class c, double flops);
 void profile_lap_gemm_at(struct profile *p, int N, int K, double flops);

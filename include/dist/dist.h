@@ -11,8 +11,8 @@
  * line and ends the whole job with MPI_Abort; so the calls below that have no
  * err cannot fail. BUG() ends the job the same way once dist_open() was called.
  *
- * MPI is initialised for one calling thread (MPI_THREAD_FUNNELED): only the
- * thread that called dist_open() may call these functions.
+ * MPI is initialised for one call at a time (MPI_THREAD_SERIALIZED): any
+ * thread may call these functions, but never two at once.
  */
 #ifndef DIST_DIST_H
 #define DIST_DIST_H

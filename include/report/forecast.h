@@ -3,7 +3,8 @@
  *
  *     T(N) = largest / rate + overhead + max(R / 10, R / chunks, R - backward)
  *
- *     largest   operations of the rank that has the most, as the rows are dealt
+ *     largest   operations of the rank that has the most, as the rows are dealt; where its threads
+ *               have rows of their own, their number times those of the dearest
  *     backward  largest / passes / 2 / rate: what the reduction can hide behind, half of a pass
  *     R         16 P (nodes - 1) / nodes / link  +  16 P (m - 1) / node
  *               +  2 (f0 - 1 + f1 - 1 + ...) ceil(chunks / window) latency

@@ -79,6 +79,23 @@ static struct profile_shape *shape_of(struct profile *p, int N, int K)
     return &p->shape[i];
 }
 
+void profile_merge(struct profile *p, struct profile *beside, int n)
+{
+    p->last_ns = now_ns();
+    p->laps += beside->laps / n;
+    for (int c = 0; c < PROFILE_CLASSES; c++) {
+        p->ns[c] += beside->ns[c] / n;
+        p->flops[c] += beside->flops[c];
+    }
+    for (int i = 0; i < beside->shapes; i++) {
+        struct profile_shape *shape = shape_of(p, beside->shape[i].N, beside->shape[i].K);
+
+        shape->ns += beside->shape[i].ns / n;
+        shape->flops += beside->shape[i].flops;
+    }
+    *beside = (struct profile){ 0 };
+}
+
 void profile_lap_gemm_at(struct profile *p, int N, int K, double flops)
 {
     int64_t spent = lap(p, p->products, flops);

@@ -13,7 +13,9 @@ static const struct config_key rows[] = {
           LIMITS(1, HUGE_COUNT)),
     WORKS(on_bad_sample, CHOICE, "error", "what a row that cannot be used does",
           .choices = "error skip"),
-    WORKS(threads_per_rank, INT, "null", "threads of a rank; null takes the cores it is bound to",
+    WORKS(threads_per_rank, INT, "null",
+          "threads of a rank, each with rows of its own where there are enough; null takes the "
+          "cores it is bound to",
           LIMITS(1, 4096)),
     WORKS(gemm_backend, CHOICE, "auto", "who multiplies matrices; auto decides by the CPU",
           .choices = "auto amx native openblas onednn"),

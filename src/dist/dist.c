@@ -57,12 +57,12 @@ static int start_mpi(struct dist *dist, struct error *err)
     if (mpi_is_running()) {
         DIST_MPI(MPI_Query_thread(&level));
     } else {
-        DIST_MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level));
+        DIST_MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level));
         dist->began_mpi = 1;
     }
-    if (level < MPI_THREAD_FUNNELED)
+    if (level < MPI_THREAD_SERIALIZED)
         return error_set(err, "this MPI was built without thread support; build or load one that "
-                              "gives MPI_THREAD_FUNNELED");
+                              "gives MPI_THREAD_SERIALIZED");
     return 0;
 }
 

@@ -16,32 +16,46 @@
 #include "dist/signal.h"
 #include "train/train_internal.h"
 
+/* The rows of an evaluation and their losses. */
+struct evaluation {
+    const struct sample_set *set;
+    size_t *bound; // [workers of all ranks + 1]
+    int64_t *sum;  // [rows]
+    atomic_int bad;
+};
+
 /* Puts the losses of the pass in hand where they belong; tags are row numbers. */
-static void finish_pass(struct job *job, int64_t *sum, int *bad)
+static void finish_pass(struct worker *worker, struct evaluation *evaluation)
 {
-    struct batch *batch = job->batch;
+    struct batch *batch = &worker->batch;
 
     if (batch->pass.N == 0)
         return;
-    model_run(&job->model, &job->nn, &job->work, &batch->pass, batch->loss, NULL);
+    model_run(&worker->job->model, &worker->nn, &worker->work, &batch->pass, batch->loss, NULL);
     for (int i = 0; i < batch->pass.n_leaves; i++)
-        *bad |= exact_sum_add_double(&sum[batch->tags[i]], batch->loss[i], EXACT_SUM_BITS, 1);
+        if (exact_sum_add_double(&evaluation->sum[batch->tags[i]], batch->loss[i], EXACT_SUM_BITS,
+                                 1))
+            evaluation->bad = 1;
     batch_reset(batch);
 }
 
-static int run_rows(struct job *job, const struct sample_set *set, int64_t *sum, size_t from,
-                    size_t to, int *bad, struct error *err)
+static int run_rows(struct worker *worker, void *context, struct error *err)
 {
-    batch_reset(job->batch);
-    for (size_t row = from; row < to; row++) {
-        if (!batch_has_room(job->batch, &job->plan, set->length[row]))
-            finish_pass(job, sum, bad);
+    struct evaluation *evaluation = context;
+    const struct sample_set *set = evaluation->set;
+    const struct job *job = worker->job;
+    const size_t *bound = evaluation->bound + worker_place(worker);
+
+    batch_reset(&worker->batch);
+    for (size_t row = bound[0]; row < bound[1]; row++) {
+        if (!batch_has_room(&worker->batch, &job->plan, set->length[row]))
+            finish_pass(worker, evaluation);
         if (signal_stop_requested())
             return 0;
-        if (batch_add(job->batch, &job->store, set, row, (uint32_t)row, err) < 0)
+        if (worker_add_row(worker, set, row, (uint32_t)row, err) < 0)
             return -1;
     }
-    finish_pass(job, sum, bad);
+    finish_pass(worker, evaluation);
     return 0;
 }
 
@@ -62,7 +76,7 @@ static double mean_of_batches(const struct sample_set *set, const int64_t *sum, 
     return total / (double)set->count;
 }
 
-int evaluate_cut(size_t *bound, const struct sample_set *set, int ranks, struct error *err)
+int evaluate_cut(size_t *bound, const struct sample_set *set, int workers, struct error *err)
 {
     double *cost = mem_alloc(set->count, sizeof(*cost), err);
 
@@ -70,38 +84,50 @@ int evaluate_cut(size_t *bound, const struct sample_set *set, int ranks, struct 
         return -1;
     for (size_t i = 0; i < set->count; i++)
         cost[i] = set->length[i];
-    schedule_cut(bound, ranks, cost, set->count);
+    schedule_cut(bound, workers, cost, set->count);
     free(cost);
     return 0;
+}
+
+static struct eval_record record_of(const struct job *job, const struct evaluation *evaluation,
+                                    double runtime_s)
+{
+    size_t count = evaluation->set->count, b = (size_t)job->cfg->per_device_eval_batch_size;
+    int bad = evaluation->sum[count] != 0;
+
+    return (struct eval_record){
+        .step = job->step,
+        .epoch = job->step ? schedule_epoch_after(&job->schedule, job->step - 1) : 0.0,
+        .loss = bad ? (double)NAN : mean_of_batches(evaluation->set, evaluation->sum, b),
+        .runtime_s = runtime_s,
+        .samples = (int64_t)count,
+        .steps = (int64_t)((count + b - 1) / b)
+    };
 }
 
 int evaluate_set(struct job *job, const struct sample_set *set, struct eval_record *record,
                  int *stop, struct error *err)
 {
     double start = clock_s();
-    size_t b = (size_t)job->cfg->per_device_eval_batch_size;
-    const size_t *bound = job->row_bound + job->dist->rank;
-    int64_t *sum = mem_alloc(set->count + 2, sizeof(*sum), err);
-    int bad = 0;
-    int rc = sum ? evaluate_cut(job->row_bound, set, job->dist->size, err) : -1;
+    int workers = job->dist->size * job->plan.workers;
+    struct evaluation evaluation = { .set = set };
+    int64_t *sum = evaluation.sum = mem_alloc(set->count + 2, sizeof(*sum), err);
+    int rc = -1;
 
+    evaluation.bound = sum ? mem_alloc((size_t)workers + 1, sizeof(*evaluation.bound), err) : NULL;
+    if (evaluation.bound)
+        rc = evaluate_cut(evaluation.bound, set, workers, err);
     rc = dist_agree(job->dist, rc, err);
     if (rc == 0)
-        rc = dist_agree(job->dist, run_rows(job, set, sum, bound[0], bound[1], &bad, err), err);
+        rc = dist_agree(job->dist, workers_run(job, run_rows, &evaluation, err), err);
     if (rc == 0) {
-        sum[set->count] = bad;
+        sum[set->count] = evaluation.bad;
         sum[set->count + 1] = signal_stop_requested() != 0;
         dist_sum_i64(job->dist, sum, set->count + 2);
         *stop = sum[set->count + 1] != 0;
-        *record = (struct eval_record){
-            .step = job->step,
-            .epoch = job->step ? schedule_epoch_after(&job->schedule, job->step - 1) : 0.0,
-            .loss = sum[set->count] ? (double)NAN : mean_of_batches(set, sum, b),
-            .runtime_s = clock_s() - start,
-            .samples = (int64_t)set->count,
-            .steps = (int64_t)((set->count + b - 1) / b)
-        };
+        *record = record_of(job, &evaluation, clock_s() - start);
     }
+    free(evaluation.bound);
     free(sum);
     return rc;
 }

@@ -41,7 +41,8 @@ static void crowd_place(struct crowd *crowd, struct arena *arena, int ranks)
 {
     crowd->row_cost = arena_take(arena, crowd->count, sizeof(double));
     crowd->row_tokens = arena_take(arena, crowd->count, sizeof(double));
-    deal_place(&crowd->deal, arena, ROWS_MAX + NEXT * (size_t)ranks, ranks);
+    deal_place(&crowd->deal, arena, ROWS_MAX + NEXT * (size_t)ranks,
+               ranks * crowd->job->plan.workers);
 }
 
 static void fill_rows(struct crowd *crowd, struct job *job)
@@ -65,6 +66,7 @@ static struct forecast_step sample(struct crowd *crowd, int ranks, size_t batch)
     struct forecast_step step = { .ranks = ranks,
                                   .ranks_per_node = plan->ranks_per_node,
                                   .parameters = crowd->job->adapter.param_count };
+    const int workers = ranks * plan->workers;
     size_t steps = ROWS_SAMPLED / batch, at = 0;
     double passes;
 
@@ -76,11 +78,12 @@ static struct forecast_step sample(struct crowd *crowd, int ranks, size_t batch)
             step.operations += crowd->row_cost[at] / (double)steps;
             crowd->tokens += crowd->row_tokens[at] / (double)steps;
         }
-        step.largest += schedule_deal(crowd->deal.owner, ranks, crowd->deal.cost, batch,
-                                      crowd->deal.items, crowd->deal.shares) /
-                        (double)steps;
+        step.largest += schedule_deal(crowd->deal.owner, workers, crowd->deal.cost, batch,
+                                      crowd->deal.items, crowd->deal.shares) *
+                        plan->workers / (double)steps;
     }
-    passes = plan->together ? crowd->tokens / ranks / plan->token_budget : (double)batch / ranks;
+    passes =
+        plan->together ? crowd->tokens / workers / plan->token_budget : (double)batch / workers;
     step.passes = fmax(1.0, passes);
     return step;
 }

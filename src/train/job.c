@@ -278,6 +278,9 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
     int rc;
 
     *job = (struct job){ .dist = dist, .cfg = cfg, .start_s = clock_s() };
+    omp_init_lock(&job->outside);
+    for (int i = 0; i < STEP_LOCKS; i++)
+        omp_init_lock(&job->sum_lock[i]);
     job->requeued = was_requeued(dist);
     if (dist_agree(dist, open_rate(job, err), err) < 0 || find_model(job, err) < 0 ||
         open_compute(job, err) < 0)
@@ -307,32 +310,25 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
 static void place(struct job *job)
 {
     size_t P = job->adapter.param_count;
-    const struct model_shape *shape = &job->plan.shape;
 
     job->exp_avg = arena_take(&job->arena, P, sizeof(float));
     job->exp_avg_sq = arena_take(&job->arena, P, sizeof(float));
     job->grad = arena_take(&job->arena, P, sizeof(float));
     job->sum = arena_take(&job->arena, METER_COUNT + P, sizeof(int64_t));
     dist_sum_place(&job->reduction, &job->arena, job->dist, METER_COUNT + P);
-    deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max, job->plan.ranks);
-    job->row_bound = arena_take(&job->arena, (size_t)job->dist->size + 1, sizeof(size_t));
-    batch_place(job->batch, &job->arena, shape->N, shape->n_leaves, shape->N, shape->N);
-    model_work_place(&job->work, &job->arena, &job->model, &job->nn, shape);
+    deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max,
+               job->plan.ranks * job->plan.workers);
+    workers_place(job);
 }
 
 int job_reserve(struct job *job, struct error *err)
 {
-    int rc = -1;
     size_t bytes;
 
-    job->batch = mem_alloc(1, sizeof(*job->batch), err);
-    if (job->batch) {
-        place(job);
-        bytes = job->arena.peak;
-        job->arena = (struct arena){ 0 };
-        rc = arena_open(&job->arena, bytes, err);
-    }
-    if (dist_agree(job->dist, rc, err) < 0)
+    place(job);
+    bytes = job->arena.peak;
+    job->arena = (struct arena){ 0 };
+    if (dist_agree(job->dist, arena_open(&job->arena, bytes, err), err) < 0)
         return -1;
     place(job); // fresh pages of the arena are zero: moments start at 0
     return 0;
@@ -347,11 +343,13 @@ void job_close(struct job *job)
     history_release(&job->history);
     strbuf_release(&job->profile.steps);
     arena_close(&job->arena);
-    free(job->batch);
     schedule_close(&job->schedule);
     sample_store_close(&job->store);
     adapter_close(&job->adapter);
     model_close(&job->model);
     nn_close(&job->nn);
     free(job->model_folder);
+    omp_destroy_lock(&job->outside);
+    for (int i = 0; i < STEP_LOCKS; i++)
+        omp_destroy_lock(&job->sum_lock[i]);
 }

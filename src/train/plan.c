@@ -2,7 +2,7 @@
  * train/plan.c: how large passes get, what a run computes, what it needs.
  *
  * The schedule is known before the first step, so the plan is no estimate: all
- * steps are walked through, every rank's rows are cut and grouped as the step
+ * steps are walked through, every worker's rows are cut and grouped as the step
  * itself will do it, and the largest pass found is what memory is reserved for.
  */
 #include <math.h>
@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/train_internal.h"
+
+#define SHARED 1.1 // time of passes that threads share, over that of passes of their own
 
 enum {
     TOKEN_BUDGET = 2048, // tokens of a pass: more do not make products faster
@@ -49,12 +51,12 @@ static int leaves_together(const struct job *job, struct error *err)
     return same;
 }
 
-void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks)
+void deal_place(struct deal *deal, struct arena *arena, size_t rows, int workers)
 {
     deal->owner = arena_take(arena, rows, sizeof(*deal->owner));
     deal->cost = arena_take(arena, rows, sizeof(*deal->cost));
     deal->items = arena_take(arena, rows, sizeof(*deal->items));
-    deal->shares = arena_take(arena, (size_t)ranks, sizeof(*deal->shares));
+    deal->shares = arena_take(arena, (size_t)workers, sizeof(*deal->shares));
 }
 
 double row_cost(const struct job *job, size_t row)
@@ -68,7 +70,7 @@ double row_cost(const struct job *job, size_t row)
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count)
 {
-    const int ranks = job->plan.ranks;
+    const int workers = job->plan.ranks * job->plan.workers;
 
     *size = (struct step_size){ 0 };
     for (size_t i = 0; i < count; i++) {
@@ -78,8 +80,9 @@ void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
         size->labelled += job->train->labelled[rows[i]];
         size->squares += sample_store_squares(&job->store, job->train, (size_t)rows[i]);
     }
-    size->largest = schedule_deal(deal->owner, ranks, deal->cost, count, deal->items, deal->shares);
-    size->least = schedule_least_share(ranks, deal->cost, count);
+    size->largest =
+        schedule_deal(deal->owner, workers, deal->cost, count, deal->items, deal->shares);
+    size->least = schedule_least_share(workers, deal->cost, count);
 }
 
 static void grow(int *max, int value)
@@ -107,9 +110,9 @@ static void walk_row(struct plan *plan, struct walk *walk, const struct sample_s
     grow(&plan->shape.longest, T);
 }
 
-static void balance_add(struct balance *balance, const struct step_size *size, int ranks)
+static void balance_add(struct balance *balance, const struct step_size *size, int workers)
 {
-    double mean = size->cost / ranks;
+    double mean = size->cost / workers;
 
     balance->cost += mean;
     balance->largest += size->largest;
@@ -118,11 +121,12 @@ static void balance_add(struct balance *balance, const struct step_size *size, i
     balance->worst_at_least = fmax(balance->worst_at_least, size->least / mean);
 }
 
-/* One step: its work, and the passes of each rank. walks: one for each. */
+/* One step: its work, and the passes of each worker. walks: one for each. */
 static void walk_step(struct job *job, struct deal *deal, struct walk *walks, const int64_t *rows,
                       size_t count)
 {
     struct plan *plan = &job->plan;
+    const int workers = plan->ranks * plan->workers;
     struct step_size size;
 
     grow(&plan->leaves_max, (int)count);
@@ -130,33 +134,34 @@ static void walk_step(struct job *job, struct deal *deal, struct walk *walks, co
     plan->tokens += size.tokens;
     plan->labelled += size.labelled;
     plan->flops += model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
-    balance_add(&plan->balance, &size, plan->ranks);
-    memset(walks, 0, (size_t)plan->ranks * sizeof(*walks));
+    balance_add(&plan->balance, &size, workers);
+    memset(walks, 0, (size_t)workers * sizeof(*walks));
     for (size_t i = 0; i < count; i++)
         walk_row(plan, &walks[deal->owner[i]], job->train, (size_t)rows[i]);
 }
 
 static void walk_place(struct deal *deal, struct walk **walks, struct arena *arena, size_t rows,
-                       int ranks)
+                       int workers)
 {
-    deal_place(deal, arena, rows, ranks);
-    *walks = arena_take(arena, (size_t)ranks, sizeof(**walks));
+    deal_place(deal, arena, rows, workers);
+    *walks = arena_take(arena, (size_t)workers, sizeof(**walks));
 }
 
 static int walk_schedule(struct job *job, struct error *err)
 {
     size_t batch = (size_t)job->plan.global_batch;
     size_t most = batch < job->train->count ? batch : job->train->count;
+    const int workers = job->plan.ranks * job->plan.workers;
     struct arena arena = { 0 };
     struct walk *walks;
     struct deal deal;
     const int64_t *rows;
     size_t count;
 
-    walk_place(&deal, &walks, &arena, most, job->plan.ranks);
+    walk_place(&deal, &walks, &arena, most, workers);
     if (arena_open(&arena, arena.peak, err) < 0)
         return -1;
-    walk_place(&deal, &walks, &arena, most, job->plan.ranks);
+    walk_place(&deal, &walks, &arena, most, workers);
     for (int64_t s = 0; s < job->schedule.total_steps; s++) {
         schedule_step(&job->schedule, s, &rows, &count, NULL);
         walk_step(job, &deal, walks, rows, count);
@@ -167,14 +172,14 @@ static int walk_schedule(struct job *job, struct error *err)
 
 static int walk_evaluation(struct job *job, const struct sample_set *set, struct error *err)
 {
-    const int ranks = job->plan.ranks;
-    size_t *bound = mem_alloc((size_t)ranks + 1, sizeof(*bound), err);
-    int rc = bound ? evaluate_cut(bound, set, ranks, err) : -1;
+    const int workers = job->plan.ranks * job->plan.workers;
+    size_t *bound = mem_alloc((size_t)workers + 1, sizeof(*bound), err);
+    int rc = bound ? evaluate_cut(bound, set, workers, err) : -1;
 
-    for (int r = 0; rc == 0 && r < ranks; r++) {
+    for (int w = 0; rc == 0 && w < workers; w++) {
         struct walk walk = { 0 };
 
-        for (size_t row = bound[r]; row < bound[r + 1]; row++)
+        for (size_t row = bound[w]; row < bound[w + 1]; row++)
             walk_row(&job->plan, &walk, set, row);
     }
     free(bound);
@@ -201,15 +206,17 @@ static int open_schedule(struct job *job, struct error *err)
     return lr_schedule_start(&job->lr, job->plan.warmup_steps, job->schedule.total_steps, err);
 }
 
+/* Of all workers of a rank. */
 static size_t work_bytes(const struct job *job, int kept)
 {
     struct model_shape shape = job->plan.shape;
+    struct nn nn = worker_nn(job, job->plan.workers, 0);
     struct model_work work;
     struct arena arena = { 0 };
 
     shape.kept_layers = kept;
-    model_work_place(&work, &arena, &job->model, &job->nn, &shape);
-    return arena.peak;
+    model_work_place(&work, &arena, &job->model, &nn, &shape);
+    return size_mul(arena.peak, (size_t)job->plan.workers);
 }
 
 /*
@@ -280,7 +287,7 @@ static int keeps_all_layers(const struct job *job)
 }
 
 /*
- * The user's number of tokens if given; else the most with which every layer keeps its
+ * For the workers of job->plan: the user's number of tokens if given; else the most with which every layer keeps its
  * activations; if even TOKEN_LEAST do not make that possible, TOKEN_BUDGET. Collective.
  */
 static int choose_passes(struct job *job, const struct plan *start, struct error *err)
@@ -294,6 +301,42 @@ static int choose_passes(struct job *job, const struct plan *start, struct error
     if (rc == 0 && !keeps_all_layers(job) && job->plan.token_budget < most)
         rc = plan_passes(job, start, most, err);
     return rc;
+}
+
+/* Workers that a rank may have: with other backends, what a product is depends on its threads. Collective. */
+static int most_workers(const struct job *job)
+{
+    int most = gemm_rows_apart(job->nn.backend) ? job->threads : 1;
+    int64_t threads[2] = { most, -most };
+
+    dist_min_i64(job->dist, threads, 2);
+    return threads[0] == -threads[1] ? (int)threads[0] : 1; // the same everywhere, or one
+}
+
+/*
+ * A worker for each thread of a rank, or one with all of them: where there are few rows, threads of
+ * their own would wait for the one with the longest; where there is little memory, each had too small
+ * a part. Collective.
+ */
+static int choose_workers(struct job *job, const struct plan *start, struct error *err)
+{
+    struct plan plan = *start, apart;
+    int threads = most_workers(job);
+
+    plan.workers = threads;
+    if (choose_passes(job, &plan, err) < 0)
+        return -1;
+    apart = job->plan;
+    if (threads == 1 ||
+        (keeps_all_layers(job) && apart.balance.largest <= SHARED * apart.balance.cost))
+        return 0; // one pass for all threads cannot be faster
+    plan.workers = 1;
+    if (choose_passes(job, &plan, err) < 0)
+        return -1;
+    if (apart.shape.kept_layers >= job->plan.shape.kept_layers &&
+        apart.balance.largest <= SHARED * job->plan.balance.largest / threads)
+        job->plan = apart;
+    return 0;
 }
 
 int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_batch,
@@ -312,7 +355,7 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
         start.weight_bytes += job->model.weights.tensors[i].bytes;
     start.together = leaves_together(job, err);
     if (dist_agree(job->dist, start.together < 0 ? -1 : 0, err) < 0 ||
-        choose_passes(job, &start, err) < 0)
+        choose_workers(job, &start, err) < 0)
         return -1;
     plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
     if (ranks > 1) // what the chunks on their way take at most
@@ -344,10 +387,10 @@ static void print_training(const struct job *job)
                  (long long)job->schedule.total_steps, (long long)job->schedule.steps_per_epoch,
                  (long long)plan->global_batch, (long long)plan->warmup_steps, plan->tokens,
                  plan->labelled, plan->flops);
-    (void)printf("imbalance        the slowest rank %.1f %% above the mean, %.1f %% in the worst "
+    (void)printf("imbalance        the slowest %s %.1f %% above the mean, %.1f %% in the worst "
                  "step; single rows alone make it %.1f %% and %.1f %%\n",
-                 above(b->largest / b->cost), above(b->worst), above(b->least / b->cost),
-                 above(b->worst_at_least));
+                 plan->workers > 1 ? "thread" : "rank", above(b->largest / b->cost),
+                 above(b->worst), above(b->least / b->cost), above(b->worst_at_least));
 }
 
 void plan_print(const struct job *job)
@@ -359,8 +402,11 @@ void plan_print(const struct job *job)
     (void)printf("ranks            %d on %d node%s\n", plan->ranks, nodes, nodes > 1 ? "s" : "");
     if (job->train)
         print_training(job);
-    (void)printf("largest pass     %d tokens in %d leaves, %s\n", plan->shape.N,
-                 plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass");
+    (void)printf("largest pass     %d tokens in %d leaves, %s%s\n", plan->shape.N,
+                 plan->shape.n_leaves, plan->together ? "leaves together" : "one leaf a pass",
+                 job->threads == 1    ? ""
+                 : plan->workers == 1 ? "; the threads of a rank share it"
+                                      : "; each thread has its own");
     (void)printf("activations      kept for %d of %d layers, computed again for the others\n",
                  plan->shape.kept_layers, job->model.config.L);
     (void)printf("memory per rank  %.0f MiB: activations %.0f, adapter and optimizer %.0f, program "

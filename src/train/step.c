@@ -1,13 +1,15 @@
 /*
  * train/step.c: one optimizer step.
  *
+ * Each worker of a rank (worker.c) computes rows of its own; they share one sum.
+ *
  * No call in here can leave one rank behind: a failed read or a stop request
  * sets a meter, the meters ride in the reduction, and all ranks act on the
  * sums. Every rank ends with the same bits.
  *
- * In the last pass of a step the gradients of a layer are final as soon as its
- * backward pass is done: their sum over the ranks then goes on beside the
- * layers below. What a step that has to be computed again has summed by then is
+ * In the last passes of a step the gradients of a layer are final as soon as all
+ * workers have done its backward pass: their sum over the ranks then goes on
+ * beside the layers below. What a step that has to be computed again has summed by then is
  * dropped with the rest.
  */
 #include <math.h>
@@ -21,46 +23,69 @@
 
 enum { BITS_STEP = 12 }; // taken off the scale when gradients were too large for it
 
-/* Adds leaf gradients exactly; see model/model.h. */
-struct accumulator {
-    int64_t *sum; // of the gradients
-    int bits, bad;
-    int64_t leaves;
-    struct profile *profile;
-    struct dist_sum *reduction;
-    int last; // pass of this rank in the step
-};
-
+/* Adds a leaf's gradients exactly; see model/model.h. Workers add to the same parameters: one at a time. */
 static void accumulate(void *context, size_t offset, const float *g, int rows, size_t n, size_t ld)
 {
-    struct accumulator *acc = context;
+    struct worker *worker = context;
+    struct job *job = worker->job;
+    struct share *share = &worker->share;
+    omp_lock_t *lock = job->plan.workers > 1 ? &job->sum_lock[offset / 64 % STEP_LOCKS] : NULL;
     int bad = 0;
 
+    if (lock)
+        omp_set_lock(lock);
     for (size_t r = 0; r < (size_t)rows; r++)
-        bad |= exact_sum_add(acc->sum + offset + r * ld, g + r * ld, n, acc->bits, acc->leaves);
+        bad |= exact_sum_add(job->sum + METER_COUNT + offset + r * ld, g + r * ld, n, share->bits,
+                             share->leaves);
+    if (lock)
+        omp_unset_lock(lock);
 #pragma omp atomic
-    acc->bad |= bad;
+    share->bad |= bad;
     if (omp_get_thread_num() != 0)
-        return; // stopwatch and messages are the main thread's
-    profile_lap(acc->profile, PROFILE_LEAF_SUMS, 0.0);
-    dist_sum_poke(acc->reduction);
-    profile_lap(acc->profile, PROFILE_REDUCTION, 0.0);
+        return; // the stopwatch is that of the worker's first thread
+    profile_lap(worker->nn.profile, PROFILE_LEAF_SUMS, 0.0);
+    if (worker->number > 0 || !omp_test_lock(&job->outside))
+        return; // messages are worker 0's, and can wait
+    dist_sum_poke(&job->reduction);
+    omp_unset_lock(&job->outside);
+    profile_lap(worker->nn.profile, PROFILE_REDUCTION, 0.0);
+}
+
+/* Where the gradients begin that no worker of this rank adds to any more. */
+static size_t final_from(const struct job *job)
+{
+    size_t from = 0;
+
+    for (int w = 0; w < job->plan.workers; w++) {
+        size_t its = atomic_load(&job->worker[w].share.final_from);
+
+        from = its > from ? its : from;
+    }
+    return from;
 }
 
 static void let_go(void *context, size_t offset)
 {
-    struct accumulator *acc = context;
+    struct worker *worker = context;
+    struct job *job = worker->job;
 
-    if (acc->last)
-        dist_sum_ready(acc->reduction, METER_COUNT + offset);
-    profile_lap(acc->profile, PROFILE_REDUCTION, 0.0);
+    if (worker->share.last)
+        atomic_store(&worker->share.final_from, offset);
+    if (worker->number == 0) {
+        omp_set_lock(&job->outside);
+        dist_sum_ready(&job->reduction, METER_COUNT + final_from(job));
+        omp_unset_lock(&job->outside);
+    }
+    profile_lap(worker->nn.profile, PROFILE_REDUCTION, 0.0);
 }
 
 /* Computes the pass in hand and adds its leaves. */
-static void run_pass(struct job *job, struct accumulator *acc, int64_t *meter)
+static void run_pass(struct worker *worker)
 {
-    struct batch *batch = job->batch;
-    struct model_sink sink = { acc, accumulate, let_go };
+    struct job *job = worker->job;
+    struct share *share = &worker->share;
+    struct batch *batch = &worker->batch;
+    struct model_sink sink = { worker, accumulate, let_go };
 
     if (batch->pass.N == 0)
         return;
@@ -68,34 +93,55 @@ static void run_pass(struct job *job, struct accumulator *acc, int64_t *meter)
     batch->pass.step = (uint32_t)job->step;
     batch->pass.seed = (uint64_t)job->cfg->seed;
     batch->pass.train = 1;
-    model_run(&job->model, &job->nn, &job->work, &batch->pass, batch->loss, &sink);
+    model_run(&job->model, &worker->nn, &worker->work, &batch->pass, batch->loss, &sink);
     for (int i = 0; i < batch->pass.n_leaves; i++)
-        acc->bad |=
-            exact_sum_add_double(&meter[METER_LOSS], batch->loss[i], acc->bits, acc->leaves);
-    meter[METER_LABELLED] += batch->labelled;
-    meter[METER_TOKENS] += batch->pass.N;
+        share->bad |= exact_sum_add_double(&share->meter[METER_LOSS], batch->loss[i], share->bits,
+                                           share->leaves);
+    share->meter[METER_LABELLED] += batch->labelled;
+    share->meter[METER_TOKENS] += batch->pass.N;
     batch_reset(batch);
 }
 
-/* My part of the step's rows. */
-static int run_rows(struct job *job, const int64_t *rows, size_t count, struct accumulator *acc,
-                    int64_t *meter, struct error *err)
-{
-    batch_reset(job->batch);
-    for (size_t i = 0; i < count; i++) {
-        size_t row = (size_t)rows[i];
+struct step_rows {
+    const int64_t *rows;
+    size_t count;
+};
 
-        if (job->deal.owner[i] != job->dist->rank)
+/* A worker's part of the step's rows. */
+static int run_rows(struct worker *worker, void *context, struct error *err)
+{
+    const struct step_rows *step = context;
+    struct job *job = worker->job;
+
+    batch_reset(&worker->batch);
+    for (size_t i = 0; i < step->count; i++) {
+        size_t row = (size_t)step->rows[i];
+
+        if (job->deal.owner[i] != worker_place(worker))
             continue;
-        if (!batch_has_room(job->batch, &job->plan, job->train->length[row]))
-            run_pass(job, acc, meter);
-        if (batch_add(job->batch, &job->store, job->train, row, (uint32_t)i, err) < 0)
+        if (!batch_has_room(&worker->batch, &job->plan, job->train->length[row]))
+            run_pass(worker);
+        if (worker_add_row(worker, job->train, row, (uint32_t)i, err) < 0)
             return -1;
-        profile_lap(job->nn.profile, PROFILE_INPUT, 0.0);
+        profile_lap(worker->nn.profile, PROFILE_INPUT, 0.0);
     }
-    acc->last = 1;
-    run_pass(job, acc, meter);
+    worker->share.last = 1;
+    run_pass(worker);
+    atomic_store(&worker->share.final_from, 0);
     return 0;
+}
+
+static void add_meters(struct job *job)
+{
+    int64_t *meter = job->sum;
+
+    for (int w = 0; w < job->plan.workers; w++) {
+        const struct share *share = &job->worker[w].share;
+
+        for (int m = 0; m < METER_COUNT; m++)
+            meter[m] = (int64_t)((uint64_t)meter[m] + (uint64_t)share->meter[m]);
+        meter[METER_BAD] += share->bad;
+    }
 }
 
 /* Gradients of the step summed over all leaves, with this scale. -1: reading failed (agreed). */
@@ -103,18 +149,18 @@ static int gradients(struct job *job, const int64_t *rows, size_t count, int bit
                      struct error *err)
 {
     size_t P = job->adapter.param_count;
-    struct accumulator acc = { .sum = job->sum + METER_COUNT,
-                               .bits = bits,
-                               .leaves = (int64_t)count,
-                               .profile = job->nn.profile,
-                               .reduction = &job->reduction };
+    struct step_rows step = { rows, count };
     int64_t *meter = job->sum;
     int rc;
 
     memset(job->sum, 0, (METER_COUNT + P) * sizeof(*job->sum));
+    for (int w = 0; w < job->plan.workers; w++)
+        job->worker[w].share =
+            (struct share){ .bits = bits, .leaves = (int64_t)count, .final_from = P };
     dist_sum_begin(&job->reduction, job->sum);
-    rc = run_rows(job, rows, count, &acc, meter, err);
-    meter[METER_BAD] = acc.bad;
+    profile_lap(job->nn.profile, PROFILE_OTHER, 0.0);
+    rc = workers_run(job, run_rows, &step, err);
+    add_meters(job);
     meter[METER_FAILED] = rc < 0;
     meter[METER_STOP] = signal_stop_requested() != 0;
     profile_lap(job->nn.profile, PROFILE_OTHER, 0.0);

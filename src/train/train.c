@@ -282,9 +282,10 @@ static int run_job(struct job *job, struct error *err)
     if (job->train) {
         if (open_logs(job, err) < 0)
             return -1;
-        log_info("train: %zu rows, %lld steps, global batch %lld, passes of up to %d tokens",
+        log_info("train: %zu rows, %lld steps, global batch %lld, passes of up to %d tokens%s",
                  job->train->count, (long long)job->schedule.total_steps,
-                 (long long)job->plan.global_batch, job->plan.shape.N);
+                 (long long)job->plan.global_batch, job->plan.shape.N,
+                 job->plan.workers > 1 ? ", one on each thread" : "");
         rc = loop(job, err);
         if (rc >= 0 && dist_agree(job->dist, profile_report_write(job, err), err) < 0)
             rc = -1;

@@ -4,6 +4,8 @@
 #ifndef TRAIN_INTERNAL_H
 #define TRAIN_INTERNAL_H
 
+#include <omp.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -23,16 +25,17 @@
 #include "report/trainer_log.h"
 #include "train/train.h"
 
-/* What dealing whole rows comes to; a share above 1 is time that the mean rank waits. */
+/* What dealing whole rows comes to; a share above 1 is time that the mean worker waits. */
 struct balance {
-    double cost;                  // sum over the steps of the mean rank's operations
-    double largest, least;        // the same of the dearest rank, and of what no dealing gets below
+    double cost;                  // sum over the steps of the mean worker's operations
+    double largest, least;        // the same of the dearest one, and of what no dealing gets below
     double worst, worst_at_least; // their largest ratio to the mean in one step
 };
 
 /* Sizes that follow from the data and the schedule; the same on all ranks. */
 struct plan {
     int ranks, ranks_per_node; // those that run, or those that `check` plans for
+    int workers;               // of a rank: 1 or one for each thread
     int64_t global_batch;
     int64_t warmup_steps;
     int token_budget; // tokens of a pass; a longer row is a pass by itself
@@ -61,11 +64,13 @@ enum meter {
 
 /* Who computes which row of a step, and room to find out. */
 struct deal {
-    int *owner;                    // [rows] rank
+    int *owner;                    // [rows] worker, counted over the ranks
     double *cost;                  // [rows]
     struct schedule_item *items;   // [rows]
-    struct schedule_share *shares; // [ranks]
+    struct schedule_share *shares; // [ranks * workers]
 };
+
+enum { STEP_LOCKS = 64 };
 
 /* What goes on exactly through an interruption, besides adapter and moments. */
 struct meters {
@@ -94,6 +99,41 @@ struct job_profile {
     double possible; // operations that products alone would have done in them, of all ranks
 };
 
+/* One pass being filled. */
+struct batch {
+    struct model_pass pass;
+    int labelled, longest;
+    double squares;
+    int N_cap, leaves_cap, blocks_cap;
+    int *leaves, *blocks, *positions, *segments;
+    int32_t *ids, *targets, *labels;
+    uint32_t *tags;
+    double *loss; // [leaves]
+};
+
+struct job;
+
+/* What a worker adds to a step, step.c. */
+struct share {
+    int bits, last; // of the exact sum; its last pass of the step
+    int64_t leaves; // of the whole step
+    int64_t meter[METER_COUNT];
+    int bad;
+    atomic_size_t final_from; // to the gradients from here on it adds nothing more
+};
+
+/* What computes passes: all threads of a rank, or one of them, with memory of its own. */
+struct worker {
+    struct job *job;
+    int number; // 0: the main thread's
+    struct nn nn;
+    struct model_work work;
+    struct batch batch;
+    struct share share;
+    struct profile watch;
+    struct error err;
+};
+
 struct job {
     struct dist *dist;
     const struct config *cfg;
@@ -112,13 +152,13 @@ struct job {
     struct hash run_key;
 
     struct arena arena;
-    struct model_work work;
+    struct worker *worker;              // [plan.workers]
     float *exp_avg, *exp_avg_sq, *grad; // [param_count]
     int64_t *sum;                       // [METER_COUNT + param_count]
     struct dist_sum reduction;          // of sum
-    struct batch *batch;
-    struct deal deal;  // of the step in hand
-    size_t *row_bound; // [ranks + 1] of an evaluation
+    struct deal deal;                   // of the step in hand
+    omp_lock_t sum_lock[STEP_LOCKS];    // of its parts
+    omp_lock_t outside;                 // whoever calls MPI or HDF5 beside other workers
 
     int64_t step; // done
     struct meters meters;
@@ -161,12 +201,12 @@ double row_cost(const struct job *job, size_t row);
 struct step_size {
     double tokens, labelled, squares;
     double cost;           // operations of all rows
-    double largest, least; // of the dearest rank; what no dealing gets below
+    double largest, least; // of the dearest worker; what no dealing gets below
 };
 
-void deal_place(struct deal *deal, struct arena *arena, size_t rows, int ranks);
+void deal_place(struct deal *deal, struct arena *arena, size_t rows, int workers);
 
-/* Deals a step's rows to the plan's ranks by cost. Local; the same on all ranks. */
+/* Deals a step's rows to the workers of the plan's ranks by cost. Local; the same on all ranks. */
 void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
                const int64_t *rows, size_t count);
 
@@ -174,19 +214,29 @@ void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
 
 int forecast_print(struct job *job, struct error *err);
 
-/* --- batch.c: rows to passes. --- */
+/* --- worker.c: passes side by side. --- */
 
-/* One pass being filled. */
-struct batch {
-    struct model_pass pass;
-    int labelled, longest;
-    double squares;
-    int N_cap, leaves_cap, blocks_cap;
-    int *leaves, *blocks, *positions, *segments;
-    int32_t *ids, *targets, *labels;
-    uint32_t *tags;
-    double *loss; // [leaves]
-};
+/* What kernels need to know of a worker where a rank has so many: all threads, or thread number `worker` alone. */
+struct nn worker_nn(const struct job *job, int workers, int worker);
+
+/* Lays out the rank's workers in job->arena: measuring, or for real. */
+void workers_place(struct job *job);
+
+/* Counted over the ranks: what a deal and an evaluation's cut call it. */
+int worker_place(const struct worker *worker);
+
+/* Adds a row to the worker's pass in hand; see batch_add(). Workers may call it at once. */
+int worker_add_row(struct worker *worker, const struct sample_set *set, size_t row, uint32_t tag,
+                   struct error *err);
+
+/*
+ * Calls part for each worker of this rank, all at once; worker 0 is the main thread. Returns 0, or -1
+ * with the message of the first worker whose part returned -1. Local.
+ */
+int workers_run(struct job *job, int (*part)(struct worker *, void *context, struct error *),
+                void *context, struct error *err);
+
+/* --- batch.c: rows to passes. --- */
 
 void batch_place(struct batch *batch, struct arena *arena, int N, int leaves, int blocks,
                  int longest);
@@ -217,8 +267,8 @@ double rate_mean(const struct job *job);
 
 /* --- evaluate.c --- */
 
-/* bound [ranks + 1]: the rows of a set that each rank evaluates. Local. */
-int evaluate_cut(size_t *bound, const struct sample_set *set, int ranks, struct error *err);
+/* bound [workers + 1]: the rows of a set that each worker of all ranks evaluates. Local. */
+int evaluate_cut(size_t *bound, const struct sample_set *set, int workers, struct error *err);
 
 /* One set; every set but the training set. *stop: a rank was asked to stop and the result is not whole. */
 int evaluate_set(struct job *job, const struct sample_set *set, struct eval_record *record,

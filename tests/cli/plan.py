@@ -92,6 +92,33 @@ def passes(checks, yaml, data):
                  none["activations"].startswith("kept for 0 "), str(none))
 
 
+def threads(checks, yaml, data):
+    """Each thread has passes of its own where rows are many and memory is there."""
+    pairs = (f"dataset_dir={data}", "dataset=skewed", "cutoff_len=200", "token_budget=512", "threads_per_rank=4")
+    own, shared = "; each thread has its own", "; the threads of a rank share it"
+
+    def plan(*more):
+        return check(checks, 0, yaml, *pairs, *more)
+
+    many = plan("global_batch_size=256")
+    checks.check("256 rows: a pass for each of 4 threads", many["largest pass"].endswith(own), str(many))
+    checks.check("and the imbalance is that of threads", "slowest thread" in many["imbalance"], str(many))
+    ranks = plan("global_batch_size=256", "threads_per_rank=1", "ranks=4")
+    checks.check("it is that of as many ranks", percents(many["imbalance"]) == percents(ranks["imbalance"]),
+                 f"{many['imbalance']} | {ranks['imbalance']}")
+    few = plan("global_batch_size=2")
+    checks.check("2 rows: the threads share passes", few["largest pass"].endswith(shared) and
+                 "slowest rank" in few["imbalance"], str(few))
+    alone = plan("global_batch_size=256", "gemm_backend=openblas")
+    checks.check("a library's products depend on threads: they share passes",
+                 alone["largest pass"].endswith(shared), str(alone))
+    room = int(0.6 * mib(many["memory per rank"]))
+    tight = plan("global_batch_size=256", f"memory_budget={room}MB")
+    checks.check(f"in {room} MB they share passes, and all layers keep their activations",
+                 tight["largest pass"].endswith(shared) and tight["activations"] == many["activations"] and
+                 mib(tight["memory per rank"]) <= room, str(tight))
+
+
 COLUMNS = ("ranks", "nodes", "rows", "seconds", "reduction", "rate", "efficiency", "good")
 
 
@@ -171,6 +198,7 @@ def main():
     same_plan(checks, yaml)
     balance(checks, yaml, data)
     passes(checks, yaml, data)
+    threads(checks, yaml, data)
     forecasts(checks, yaml, data)
     forecasts_of_equal_rows(checks, yaml, checks.path("equal"))
     refused(checks, yaml)

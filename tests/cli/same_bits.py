@@ -42,10 +42,11 @@ def main():
     h.require_program()
     checks = h.Checks("same_bits")
     rank_counts = [int(r) for r in os.environ.get("RANKS", "1,2,3,4,5,8").split(",")]
+    apart = []
     for number, (name, changes) in enumerate(CASES.items()):
         yaml = h.write_yaml(checks.path(f"{number}.yaml"), **changes)
         counts = rank_counts if number == 0 else [r for r in rank_counts if r in (1, 3, 4)]
-        runs = [(ranks, 1) for ranks in counts] + [(1, 3)]
+        runs = [(ranks, 1) for ranks in counts] + [(1, 3), (2, 2)]
         seen = {}
         for ranks, threads in runs:
             run = f"{ranks}x{threads}"
@@ -55,6 +56,7 @@ def main():
                                    f"cache_dir={checks.path(f'cache{number}-{run}')}"])
             if checks.check(f"{name}: {ranks} ranks of {threads} threads train", result.code == 0,
                             result.tail()):
+                apart += [(name, run)] * (", one on each thread" in result.text)
                 seen[run] = fingerprints(out)
                 checks.check(f"{name}: {ranks} ranks take a coarser sum where they must, and only there",
                              result.text.count("with a coarser one") == (20 if name == AGAIN else 0),
@@ -67,6 +69,9 @@ def main():
         if seen:
             steps = [s for s, _ in h.losses(checks.path(f"{number}-{next(iter(seen))}"))]
             checks.check(f"{name}: 20 steps are logged", steps == list(range(1, 21)), str(steps))
+    checks.check("threads have passes of their own where rows are many, and share them where they are few",
+                 {("smollm2", "1x3"), ("smollm2", "2x2")} <= set(apart) and
+                 not [a for a in apart if a[0] == "llama, one sample a step"], str(apart))
     return checks.finish()
 
 
