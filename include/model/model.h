@@ -98,12 +98,12 @@ struct model_shape {
 
 /* What a layer keeps from its forward for its backward pass; see src/model/work.c. */
 struct layer_acts {
-    float *x;                // [N,C] input
-    float *rstd_in;          // [N]
-    float *q_raw, *k_raw;    // [N,H,D], [N,G,D] before their norm; NULL without qk_norm
-    float *q_rstd, *k_rstd;  // [N,H], [N,G]
-    float *q, *k, *v;        // [N,H,D], [N,G,D], [N,G,D] after rotation
-    float *att, *lse;        // [N,H,D], [N,H]
+    float *x;               // [N,C] input; of this and of x_mid, gate and up only the distinct rows
+    float *rstd_in;         // [N]
+    float *q_raw, *k_raw;   // [N,H,D], [N,G,D] before their norm; NULL without qk_norm
+    float *q_rstd, *k_rstd; // [N,H], [N,G]
+    float *q, *k, *v;       // [N,H,D], [N,G,D], [N,G,D] after rotation
+    float *att, *lse;       // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
     float *gate, *up;        // [N,F]; from x_mid on, N is `labelled` in the last layer
     float *xa[SLOT_COUNT];   // [N,R] s dropout(x) A^T
@@ -123,7 +123,9 @@ struct model_work {
     float *loss_dh;          // [labelled,C]
     float *loss_rstd;        // [labelled]
     double *loss;            // [labelled]
+    struct span *spans;      // [N] see src/model/model_internal.h
     int *loss_row;           // [labelled] token of a labelled row
+    int *loss_distinct;      // [labelled] its number among the distinct rows
     int *loss_leaf;          // [n_leaves+1] where a leaf's labelled rows begin
     int32_t *loss_target;    // [labelled]
     float *logits;           // scratch of nn/cross_entropy.h

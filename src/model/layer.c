@@ -8,7 +8,10 @@
  * Backward goes the same way from the end. Normed inputs and the SwiGLU output
  * are computed again: they cost one pass over memory and are the largest.
  *
- * Past the attention of the last layer there are only the labelled rows.
+ * The forward pass computes rows that leaves have in common once (rows.c): x,
+ * x_mid, gate and up have a row for each that is distinct, what attention and
+ * adapters read has all. Past the attention of the last layer there are only the
+ * labelled rows.
  */
 #include <string.h>
 
@@ -37,57 +40,78 @@ static struct attention_call attention_of(const struct run *run, int l)
                                     .scratch = run->work->attention };
 }
 
-static void norm_in(const struct run *run, int l, float *h)
-{
-    const struct layer_acts *a = &run->work->acts[l];
-    const struct model_config *c = &run->model->config;
-
-    rmsnorm_forward(run->nn, h, a->rstd_in, a->x, run->model->layers[l].norm_in, c->eps,
-                    run->pass->N, c->C);
-}
-
-static void norm_mid(const struct run *run, int l, float *h)
-{
-    const struct layer_acts *a = &run->work->acts[l];
-    const struct model_config *c = &run->model->config;
-
-    rmsnorm_forward(run->nn, h, a->rstd_mid, a->x_mid, run->model->layers[l].norm_mid, c->eps,
-                    layer_rows(run, l)->N, c->C);
-}
-
 static int is_last(const struct run *run, int l)
 {
     return l + 1 == run->model->config.L;
 }
 
-const struct rows *layer_rows(const struct run *run, int l)
+/* The rows of layer l past its attention, in the forward pass. */
+static const struct rows *forward_rows(const struct run *run, int l)
+{
+    return is_last(run, l) ? &run->labelled : &run->distinct;
+}
+
+/* The same in the backward pass. */
+static const struct rows *backward_rows(const struct run *run, int l)
 {
     return is_last(run, l) ? &run->labelled : &run->all;
 }
 
-/* dst [labelled,width] = the labelled rows of src [N,width]. Returns dst. */
-static float *gather(const struct run *run, float *dst, const float *src, int width)
+/*
+ * The runs of rows in which what a layer keeps, a row for each that is distinct, meets what has one
+ * for each of all. count: their number. Labelled rows are a run by themselves.
+ */
+static const struct span *spans_of(const struct run *run, const struct rows *rows,
+                                   struct span *single, int *count)
 {
-    for (int i = 0; i < run->labelled.N; i++)
-        memcpy(dst + (size_t)i * width, src + (size_t)run->work->loss_row[i] * width,
-               (size_t)width * sizeof(*dst));
-    return dst;
+    *count = 1;
+    *single = (struct span){ 0, 0, rows->N, 0 };
+    if (rows != &run->all)
+        return single;
+    *count = run->n_spans;
+    return run->work->spans;
 }
 
-/* x [labelled,width] to [N,width] in place: the other rows are zero. */
-static void scatter(const struct run *run, float *x, int width)
+/* h [rows,C] = the normed x that the layer keeps. */
+static void norm(const struct run *run, const struct rows *rows, float *h, const float *x,
+                 const float *weight, float *rstd)
 {
-    size_t bytes = (size_t)width * sizeof(*x);
-    int row = run->all.N;
+    const struct model_config *c = &run->model->config;
+    struct span single;
+    int count;
+    const struct span *span = spans_of(run, rows, &single, &count);
 
-    for (int i = run->labelled.N - 1; i >= -1; i--) { // from the end: a row only moves up
-        int to = i < 0 ? -1 : run->work->loss_row[i];
+    for (const struct span *end = span + count; span < end; span++)
+        rmsnorm_forward(run->nn, h + (size_t)span->row * c->C, rstd + span->from,
+                        x + (size_t)span->from * c->C, weight, c->eps, span->n, c->C);
+}
 
-        if (to >= 0)
-            memmove(x + (size_t)to * width, x + (size_t)i * width, bytes);
-        while (--row > to)
-            memset(x + (size_t)row * width, 0, bytes);
-    }
+/* dx [rows,C] += the gradient of x by that of h. */
+static void norm_backward(const struct run *run, const struct rows *rows, float *dx,
+                          const float *dh, const float *x, const float *weight, const float *rstd)
+{
+    const struct model_config *c = &run->model->config;
+    struct span single;
+    int count;
+    const struct span *span = spans_of(run, rows, &single, &count);
+
+    for (const struct span *end = span + count; span < end; span++)
+        rmsnorm_backward(run->nn, dx + (size_t)span->row * c->C, dh + (size_t)span->row * c->C,
+                         x + (size_t)span->from * c->C, weight, rstd + span->from, span->n, c->C);
+}
+
+static void norm_in(const struct run *run, int l, const struct rows *rows)
+{
+    const struct layer_acts *a = &run->work->acts[l];
+
+    norm(run, rows, run->work->h, a->x, run->model->layers[l].norm_in, a->rstd_in);
+}
+
+static void norm_mid(const struct run *run, int l, const struct rows *rows)
+{
+    const struct layer_acts *a = &run->work->acts[l];
+
+    norm(run, rows, run->work->h, a->x_mid, run->model->layers[l].norm_mid, a->rstd_mid);
 }
 
 static void attention_inputs(const struct run *run, int l)
@@ -98,12 +122,15 @@ static void attention_inputs(const struct run *run, int l)
     struct layer_acts *a = &work->acts[l];
     int N = run->pass->N;
 
-    norm_in(run, l, work->h);
-    linear_forward(run, &run->all, &layer->linear[SLOT_Q], c->qk_norm ? a->q_raw : a->q,
-                   a->xa[SLOT_Q], work->h);
-    linear_forward(run, &run->all, &layer->linear[SLOT_K], c->qk_norm ? a->k_raw : a->k,
-                   a->xa[SLOT_K], work->h);
-    linear_forward(run, &run->all, &layer->linear[SLOT_V], a->v, a->xa[SLOT_V], work->h);
+    float *q = c->qk_norm ? a->q_raw : a->q, *k = c->qk_norm ? a->k_raw : a->k;
+
+    norm_in(run, l, &run->distinct);
+    linear_forward(run, &run->distinct, &layer->linear[SLOT_Q], q, a->xa[SLOT_Q], work->h);
+    linear_forward(run, &run->distinct, &layer->linear[SLOT_K], k, a->xa[SLOT_K], work->h);
+    linear_forward(run, &run->distinct, &layer->linear[SLOT_V], a->v, a->xa[SLOT_V], work->h);
+    rows_repeat(run, q, c->H * c->D);
+    rows_repeat(run, k, c->G * c->D);
+    rows_repeat(run, a->v, c->G * c->D);
     if (c->qk_norm) {
         rmsnorm_forward(run->nn, a->q, a->q_rstd, a->q_raw, layer->norm_q, c->eps, N * c->H, c->D);
         rmsnorm_forward(run->nn, a->k, a->k_rstd, a->k_raw, layer->norm_k, c->eps, N * c->G, c->D);
@@ -112,32 +139,46 @@ static void attention_inputs(const struct run *run, int l)
     rope_forward(run->nn, a->k, work->cosine, work->sine, N, c->G, c->D);
 }
 
+/* Gradients of an adapter want all rows of what it was given. */
+static void repeat_adapter_inputs(const struct run *run, int l)
+{
+    const struct layer_acts *a = &run->work->acts[l];
+    int count = is_last(run, l) ? SLOT_O : SLOT_COUNT; // the others have labelled rows alone
+
+    for (int s = 0; s < count; s++)
+        if (run->model->layers[l].linear[s].module >= 0)
+            rows_repeat(run, a->xa[s], run->model->adapter->R);
+}
+
 void layer_forward(const struct run *run, int l, float *next)
 {
     const struct model_layer *layer = &run->model->layers[l];
     const struct model_config *c = &run->model->config;
-    const struct rows *rows = layer_rows(run, l);
+    const struct rows *rows = forward_rows(run, l);
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
     struct attention_call attention = attention_of(run, l);
     size_t stream = (size_t)rows->N * c->C, wide = (size_t)rows->N * c->F;
-    const float *att = a->att, *x = a->x;
+    const float *att, *x = a->x;
 
     attention_inputs(run, l);
     attention_forward(run->nn, &attention, work->shape.longest);
     if (is_last(run, l)) {
-        att = gather(run, work->top_att, a->att, c->H * c->D);
-        x = gather(run, work->dh, a->x, c->C);
+        att = rows_take(work->top_att, a->att, work->loss_row, rows->N, c->H * c->D);
+        x = rows_take(work->dh, a->x, work->loss_distinct, rows->N, c->C);
+    } else {
+        att = rows_distinct(run, work->datt, a->att, c->H * c->D);
     }
     linear_forward(run, rows, &layer->linear[SLOT_O], a->x_mid, a->xa[SLOT_O], att);
     add_forward(run->nn, a->x_mid, x, stream);
-    norm_mid(run, l, work->h);
+    norm_mid(run, l, rows);
     linear_forward(run, rows, &layer->linear[SLOT_GATE], a->gate, a->xa[SLOT_GATE], work->h);
     linear_forward(run, rows, &layer->linear[SLOT_UP], a->up, a->xa[SLOT_UP], work->h);
     swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
     linear_forward(run, rows, &layer->linear[SLOT_DOWN], next, a->xa[SLOT_DOWN], work->act);
     if (next)
         add_forward(run->nn, next, a->x_mid, stream);
+    repeat_adapter_inputs(run, l);
 }
 
 /* True when an adapter lies at or below this slot of layer l, so that its input gradient is needed. */
@@ -146,36 +187,51 @@ static int needs_below(const struct run *run, int l, enum model_slot slot)
     return l > run->model->first_layer || run->model->first_slot < slot;
 }
 
+/* act = silu(gate) up, of all rows; through: also dgate and dup, whose place dact has until then. */
+static void swiglu_again(const struct run *run, int l, const struct rows *rows, int through)
+{
+    const struct layer_acts *a = &run->work->acts[l];
+    size_t F = (size_t)run->model->config.F;
+    struct model_work *work = run->work;
+    struct span single;
+    int count;
+    const struct span *span = spans_of(run, rows, &single, &count);
+
+    for (const struct span *end = span + count; span < end; span++) {
+        size_t at = (size_t)span->row * F, from = (size_t)span->from * F;
+
+        if (through)
+            swiglu_backward(run->nn, work->dgate + at, work->dup + at, work->act + at,
+                            work->dup + at, a->gate + from, a->up + from, (size_t)span->n * F);
+        else
+            swiglu_forward(run->nn, work->act + at, a->gate + from, a->up + from,
+                           (size_t)span->n * F);
+    }
+}
+
 /* dx of x_out to dx of x_mid. */
 static void mlp_backward(const struct run *run, int l)
 {
     const struct model_layer *layer = &run->model->layers[l];
-    const struct model_config *c = &run->model->config;
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
-    const struct rows *rows = layer_rows(run, l);
-    size_t wide = (size_t)rows->N * c->F;
+    const struct rows *rows = backward_rows(run, l);
     int through = needs_below(run, l, SLOT_DOWN), below = needs_below(run, l, SLOT_GATE);
 
     linear_input_gradient(run, rows, &layer->linear[SLOT_DOWN], through ? work->dup : NULL, 0,
                           work->dx);
-    if (through)
-        swiglu_backward(run->nn, work->dgate, work->dup, work->act, work->dup, a->gate, a->up,
-                        wide);
-    else
-        swiglu_forward(run->nn, work->act, a->gate, a->up, wide);
+    swiglu_again(run, l, rows, through);
     linear_adapter_gradients(run, rows, &layer->linear[SLOT_DOWN], work->dx, work->act,
                              a->xa[SLOT_DOWN]);
     if (!through)
         return;
-    norm_mid(run, l, work->h);
+    norm_mid(run, l, rows);
     linear_backward(run, rows, &layer->linear[SLOT_GATE], below ? work->dh : NULL, 0, work->dgate,
                     work->h, a->xa[SLOT_GATE]);
     linear_backward(run, rows, &layer->linear[SLOT_UP], below ? work->dh : NULL, 1, work->dup,
                     work->h, a->xa[SLOT_UP]);
     if (below)
-        rmsnorm_backward(run->nn, work->dx, work->dh, a->x_mid, layer->norm_mid, a->rstd_mid,
-                         rows->N, c->C);
+        norm_backward(run, rows, work->dx, work->dh, a->x_mid, layer->norm_mid, a->rstd_mid);
 }
 
 /* dq and dk of the rotated q and k to those of the linear modules' outputs, in place. */
@@ -213,18 +269,18 @@ static void attention_part_backward(const struct run *run, int l)
     int through = needs_below(run, l, SLOT_O), below = l > run->model->first_layer;
     float *dh = below ? work->dh : NULL;
 
-    linear_backward(run, layer_rows(run, l), &layer->linear[SLOT_O], through ? work->datt : NULL, 0,
-                    work->dx, is_last(run, l) ? work->top_att : a->att, a->xa[SLOT_O]);
+    linear_backward(run, backward_rows(run, l), &layer->linear[SLOT_O], through ? work->datt : NULL,
+                    0, work->dx, is_last(run, l) ? work->top_att : a->att, a->xa[SLOT_O]);
     if (!through)
         return;
     if (is_last(run, l)) {
-        scatter(run, work->datt, c->H * c->D);
-        scatter(run, work->dx, c->C);
+        rows_scatter(run, work->datt, c->H * c->D);
+        rows_scatter(run, work->dx, c->C);
     }
     attention_backward(run->nn, &attention, work->shape.longest, work->datt, work->delta, work->dq,
                        work->dk, work->dv);
     rotary_backward(run, l);
-    norm_in(run, l, work->h);
+    norm_in(run, l, &run->all);
     linear_backward(run, &run->all, &layer->linear[SLOT_Q], dh, 0, work->dq, work->h,
                     a->xa[SLOT_Q]);
     linear_backward(run, &run->all, &layer->linear[SLOT_K], dh, 1, work->dk, work->h,
@@ -232,8 +288,7 @@ static void attention_part_backward(const struct run *run, int l)
     linear_backward(run, &run->all, &layer->linear[SLOT_V], dh, 1, work->dv, work->h,
                     a->xa[SLOT_V]);
     if (below)
-        rmsnorm_backward(run->nn, work->dx, work->dh, a->x, layer->norm_in, a->rstd_in,
-                         run->pass->N, c->C);
+        norm_backward(run, &run->all, work->dx, work->dh, a->x, layer->norm_in, a->rstd_in);
 }
 
 void layer_backward(const struct run *run, int l)

@@ -8,12 +8,20 @@
 #include "model/model.h"
 
 /*
- * Which tokens of the pass the arrays in hand have a row for: all of them, or, past the attention
- * of the last layer, the labelled ones alone: nothing else reaches the loss.
+ * Which tokens of the pass the arrays in hand have a row for: all of them; in the forward pass, but
+ * for attention, those that do not repeat others (rows.c); or, past the attention of the last layer,
+ * the labelled ones alone: nothing else reaches the loss.
  */
 struct rows {
     int N;
-    const int *leaves; // [n_leaves+1] bounds of the leaves in rows
+    const int *
+        leaves; // [n_leaves+1] bounds of the leaves in rows; NULL where distinct rows are fewer than all
+};
+
+/* Rows [row, row + n) of all are the distinct rows [from, from + n). */
+struct span {
+    int row, from, n;
+    int again; // they belong to rows before these, too
 };
 
 /* What the functions of one pass share. */
@@ -23,11 +31,24 @@ struct run {
     struct model_work *work;
     const struct model_pass *pass;
     const struct model_sink *sink;
-    struct rows all, labelled;
+    struct rows all, distinct, labelled;
+    int n_spans; // in work->spans; 1: all rows are distinct
 };
 
-/* The rows that layer l has past its attention. */
-const struct rows *layer_rows(const struct run *run, int l);
+/* Sets rows and spans of a pass. */
+void rows_find(struct run *run);
+
+/* dst [n,width] = the rows of src that row [n] names. Returns dst. */
+float *rows_take(float *dst, const float *src, const int *row, int n, int width);
+
+/* x [labelled,width] to [all,width] in place: the other rows are zero. */
+void rows_scatter(const struct run *run, float *x, int width);
+
+/* x [distinct,width] to [all,width] in place. */
+void rows_repeat(const struct run *run, float *x, int width);
+
+/* The distinct rows of src [all,width], in dst, or src where all are distinct. */
+const float *rows_distinct(const struct run *run, float *dst, const float *src, int width);
 
 /* The layer keeps its activations; otherwise they are computed again before its backward pass. */
 int layer_is_kept(const struct model *model, const struct model_shape *shape, int l);

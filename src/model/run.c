@@ -13,10 +13,15 @@ static void embed(const struct run *run, float *x)
     const struct model *m = run->model;
     size_t C = (size_t)m->config.C, row_bytes = C * dtype_size(m->embedding_dtype);
 
-    for (int i = 0; i < run->pass->N; i++)
-        dtype_widen(x + (size_t)i * C,
-                    (const char *)m->embedding + (size_t)run->pass->ids[i] * row_bytes,
-                    m->embedding_dtype, C);
+    for (int s = 0; s < run->n_spans; s++) {
+        const struct span *span = &run->work->spans[s];
+
+        for (int i = 0; i < span->n && !span->again; i++)
+            dtype_widen(x + (size_t)(span->from + i) * C,
+                        (const char *)m->embedding +
+                            (size_t)run->pass->ids[span->row + i] * row_bytes,
+                        m->embedding_dtype, C);
+    }
 }
 
 static void forward(const struct run *run)
@@ -29,27 +34,6 @@ static void forward(const struct run *run)
     embed(run, work->acts[0].x);
     for (int l = 0; l < m->config.L; l++)
         layer_forward(run, l, l + 1 < m->config.L ? work->acts[l + 1].x : work->x_out);
-}
-
-/* The labelled rows, in order, and where the leaves begin among them. */
-static void find_labelled(struct run *run)
-{
-    const struct model_pass *pass = run->pass;
-    struct model_work *work = run->work;
-    int M = 0;
-
-    for (int leaf = 0; leaf < pass->n_leaves; leaf++) {
-        work->loss_leaf[leaf] = M;
-        for (int i = pass->leaves[leaf]; i < pass->leaves[leaf + 1]; i++) {
-            if (pass->targets[i] < 0)
-                continue;
-            work->loss_row[M] = i;
-            work->loss_target[M++] = pass->targets[i];
-        }
-    }
-    work->loss_leaf[pass->n_leaves] = M;
-    run->all = (struct rows){ pass->N, pass->leaves };
-    run->labelled = (struct rows){ M, work->loss_leaf };
 }
 
 static void sum_leaf_losses(const struct run *run, double *leaf_loss)
@@ -114,7 +98,7 @@ void model_run(const struct model *model, const struct nn *nn, struct model_work
     if (pass->N > work->shape.N || pass->n_leaves > work->shape.n_leaves)
         BUG("a pass of %d tokens in %d leaves for a workspace of %d in %d", pass->N, pass->n_leaves,
             work->shape.N, work->shape.n_leaves);
-    find_labelled(&run);
+    rows_find(&run);
     forward(&run);
     head(&run, leaf_loss);
     if (pass->train && run.labelled.N > 0)

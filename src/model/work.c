@@ -87,6 +87,7 @@ static void place_loss(struct model_work *work, struct arena *arena, const struc
     work->loss_rstd = floats(arena, M, 1);
     work->loss = arena_take(arena, M, sizeof(*work->loss));
     work->loss_row = arena_take(arena, M, sizeof(*work->loss_row));
+    work->loss_distinct = arena_take(arena, M, sizeof(*work->loss_distinct));
     work->loss_leaf = arena_take(arena, (size_t)shape->n_leaves + 1, sizeof(*work->loss_leaf));
     work->loss_target = arena_take(arena, M, sizeof(*work->loss_target));
     work->logits = floats(arena, cross_entropy_scratch_floats((int)M, c->V), 1);
@@ -110,6 +111,7 @@ void model_work_place(struct model_work *work, struct arena *arena, const struct
     place_layers(work, arena, model, shape);
     work->cosine = floats(arena, N, (size_t)c->D / 2);
     work->sine = floats(arena, N, (size_t)c->D / 2);
+    work->spans = arena_take(arena, N, sizeof(*work->spans));
     work->h = floats(arena, N, C);
     work->act = floats(arena, N, F);
     if (model->adapter && model->adapter->dropout > 0.0f)

@@ -115,9 +115,29 @@ static size_t per_thread(const struct nn *nn, int longest, int D)
     return forward > backward ? forward : backward;
 }
 
+/*
+ * What attention of width D computes with. Products over few numbers do not pay for cutting floats in three, as AMX
+ * must: they are made on vector units.
+ */
+static struct nn kernels_for(const struct nn *nn, int D)
+{
+    struct nn chosen = *nn;
+#ifdef HAVE_AMX
+    enum { PAYS = 128 };
+
+    if (nn->products == &gemm_kernels_amx && D < PAYS) {
+        chosen.backend = GEMM_NATIVE;
+        chosen.products = &nn->kernels->gemm;
+    }
+#endif
+    return chosen;
+}
+
 size_t attention_scratch_floats(const struct nn *nn, int longest, int D)
 {
-    return (size_t)nn->threads * per_thread(nn, longest, D);
+    struct nn chosen = kernels_for(nn, D);
+
+    return (size_t)nn->threads * per_thread(&chosen, longest, D);
 }
 
 /* Task number of a call, without its memory. */
@@ -301,13 +321,14 @@ static double products(const struct attention_call *call, int n)
 
 void attention_forward(const struct nn *nn, const struct attention_call *call, int longest)
 {
+    struct nn chosen = kernels_for(nn, call->D);
     int tasks = call->n_blocks * call->G;
 
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
     for (int i = 0; i < tasks; i++) {
-        struct task task = task_of(nn, call, i);
+        struct task task = task_of(&chosen, call, i);
 
-        task.memory = forward_memory(nn, scratch_of(&task, longest), task.T, call->D);
+        task.memory = forward_memory(&chosen, scratch_of(&task, longest), task.T, call->D);
         forward_task(&task);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 2));
@@ -398,6 +419,7 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
 {
     int tasks = call->n_blocks * call->G, N = call->blocks[call->n_blocks];
     struct gradients to = { d_o, delta, dq, dk, dv };
+    struct nn chosen = kernels_for(nn, call->D);
 
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
     for (int i = 0; i < N; i++)
@@ -409,9 +431,9 @@ void attention_backward(const struct nn *nn, const struct attention_call *call, 
         }
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
     for (int i = 0; i < tasks; i++) {
-        struct task task = task_of(nn, call, i);
+        struct task task = task_of(&chosen, call, i);
 
-        task.memory = backward_memory(nn, scratch_of(&task, longest), call->D);
+        task.memory = backward_memory(&chosen, scratch_of(&task, longest), call->D);
         backward_task(&task, &to);
     }
     profile_lap(nn->profile, PROFILE_ATTENTION, call->H * products(call, 4));

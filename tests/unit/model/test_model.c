@@ -377,41 +377,84 @@ static void add_golden_leaf(struct bench *b, struct leaves *p, int T)
     leaves_add(p, golden_data(b, ids, &n), golden_data(b, labels, &n), T);
 }
 
-static void check_leaf_bits(const char *family, float dropout)
+/* Every leaf has the same bits alone. Returns the frozen products' operations together over those alone. */
+static double check_leaf_bits(struct bench *b, const struct leaves *all)
 {
-    static const int lengths[] = { 31, 67, 7, 67 };
-    struct leaves all = { 0 };
     struct record together, alone;
-    double losses[8], loss[8];
-    struct bench b;
+    struct profile watch = { 0 };
+    double losses[8], loss[8], flops;
 
-    bench_open(&b, family, "adapter_all", "grads_all.safetensors", dropout, 2, 1);
-    record_open(&together, b.adapter.param_count);
-    record_open(&alone, b.adapter.param_count);
-    for (int i = 0; i < 4; i++)
-        add_golden_leaf(&b, &all, lengths[i]);
-    run_recorded(&b, &all, losses, &together);
-    for (int i = 0; i < 4; i++) {
+    b->nn.profile = &watch;
+    record_open(&together, b->adapter.param_count);
+    record_open(&alone, b->adapter.param_count);
+    run_recorded(b, all, losses, &together);
+    flops = watch.flops[PROFILE_GEMM];
+    profile_reset(&watch);
+    for (int i = 0; i < all->n; i++) {
         struct leaves one = { 0 };
 
-        add_golden_leaf(&b, &one, lengths[i]);
+        leaves_add(&one, all->ids + all->bounds[i], NULL, all->bounds[i + 1] - all->bounds[i]);
+        memcpy(one.targets, all->targets + all->bounds[i], (size_t)one.T * sizeof(*one.targets));
         one.tags[0] = (uint32_t)i;
-        run_recorded(&b, &one, loss, &alone);
+        run_recorded(b, &one, loss, &alone);
         assert_memory_equal(&loss[0], &losses[i], sizeof(double));
         assert_memory_equal(alone.g, together.g + (size_t)i * together.params,
                             alone.params * sizeof(float));
     }
     record_close(&together);
     record_close(&alone);
-    bench_close(&b);
+    b->nn.profile = NULL;
+    return flops / watch.flops[PROFILE_GEMM];
 }
 
 static void a_leaf_has_the_same_bits_alone_and_among_others(void **state)
 {
+    static const int lengths[] = { 31, 67, 7, 67 };
+
     (void)state;
-    for (int f = 0; f < FAMILIES; f++) {
-        check_leaf_bits(families[f], 0.0f);
-        check_leaf_bits(families[f], 0.1f);
+    for (int k = 0; k < 2 * FAMILIES; k++) {
+        struct leaves all = { 0 };
+        struct bench b;
+
+        bench_open(&b, families[k / 2], "adapter_all", "grads_all.safetensors", k % 2 ? 0.1f : 0.0f,
+                   2, 1);
+        for (int i = 0; i < 4; i++)
+            add_golden_leaf(&b, &all, lengths[i]);
+        (void)check_leaf_bits(&b, &all);
+        bench_close(&b);
+    }
+}
+
+/* Beside the first leaf: itself, its first 40 tokens and others, all of its first 12, and one that begins otherwise. */
+static void leaves_that_begin_alike_share_the_forward_pass_and_keep_their_bits(void **state)
+{
+    enum { LONG = 67, SHORT = 31, COMMON = 40, PART = 12 };
+
+    (void)state;
+    for (int k = 0; k < 3 * FAMILIES; k++) {
+        int kept = k % 3, distinct = LONG + SHORT + SHORT, tokens = distinct + LONG + COMMON + PART;
+        struct leaves all = { 0 };
+        const int32_t *ids, *other;
+        int32_t joined[COMMON + SHORT];
+        struct bench b;
+        double share;
+        size_t n;
+
+        bench_open(&b, families[k / 3], "adapter_all", "grads_all.safetensors", 0.0f, 2,
+                   kept == 2 ? 1 << 20 : kept);
+        ids = golden_data(&b, "ids_67", &n);
+        other = golden_data(&b, "ids_31", &n);
+        memcpy(joined, ids, COMMON * sizeof(*ids));
+        memcpy(joined + COMMON, other, SHORT * sizeof(*ids));
+        joined[COMMON] = ids[COMMON] + 1; // the first that differs
+        add_golden_leaf(&b, &all, LONG);
+        leaves_add(&all, ids, ids, LONG);
+        leaves_add(&all, joined, joined, COMMON + SHORT);
+        leaves_add(&all, ids, ids, PART);
+        add_golden_leaf(&b, &all, SHORT);
+        share = check_leaf_bits(&b, &all);
+        assert_true(share < 0.9 && share > (double)distinct / tokens);
+        bench_close(&b);
     }
 }
 
@@ -447,6 +490,7 @@ int main(void)
         cmocka_unit_test(gradients_equal_those_of_peft),
         cmocka_unit_test(recomputed_layers_and_threads_change_no_gradient),
         cmocka_unit_test(a_leaf_has_the_same_bits_alone_and_among_others),
+        cmocka_unit_test(leaves_that_begin_alike_share_the_forward_pass_and_keep_their_bits),
         cmocka_unit_test(
             layers_are_called_final_from_the_top_down_and_nothing_comes_for_them_later),
     };
