@@ -32,12 +32,14 @@ enum gemm_backend {
 
 struct nn_kernels;   // the functions of one instruction set
 struct gemm_kernels; // those of the matrix product
+struct team;         // nn/team.h
 
 struct nn {
     const struct nn_kernels *kernels;
     const struct gemm_kernels *products; // of the native and AMX backends
     enum gemm_backend backend;           // never GEMM_AUTO once open
     int threads;
+    struct team *team; // whose idle members help with products; NULL: nobody
     struct arena arena;
     float *scratch;          // one part per thread, each at the start of a cache line
     size_t scratch_stride;   // floats of one part

@@ -1,8 +1,9 @@
 /*
  * nn/gemm.c: one call, three backends, divided over the threads.
  *
- * Threads are ours: each takes a run of columns or rows and calls a backend
- * that uses one core. A library's own threads would fight with those of the kernels.
+ * Threads are ours, those of a call or idle ones of a team: each takes a run of
+ * columns or rows and calls a backend that uses one core. A library's own threads
+ * would fight with those of the kernels.
  */
 #include "nn/gemm.h"
 
@@ -24,6 +25,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "nn/nn_internal.h"
+#include "nn/team.h"
 
 enum { LIBRARY_STEP = 48 }; // columns of a library's product go to threads in multiples of this
 enum { SKINNY = 64 };       // a side up to this: an adapter's product
@@ -267,20 +269,50 @@ static struct cut cut_of(const struct nn *nn, const struct gemm_call *g)
         cut.step = cut.by_rows ? nn->products->tile_rows : nn->products->panel_width;
     }
     cut.steps = ((cut.by_rows ? g->M : g->N) + cut.step - 1) / cut.step;
-    cut.parts = cut.steps < nn->threads ? cut.steps : nn->threads;
+    cut.parts = nn->team ? 1 + team_idle(nn->team) : nn->threads;
+    cut.parts = cut.steps < cut.parts ? cut.steps : cut.parts;
     return cut;
+}
+
+static struct gemm_call part_number(const struct gemm_call *g, const struct cut *cut, int t)
+{
+    int length = cut->by_rows ? g->M : g->N;
+    int from = (int)((long)cut->steps * t / cut->parts) * cut->step;
+    int to = (int)((long)cut->steps * (t + 1) / cut->parts) * cut->step;
+
+    return part_of(g, cut->by_rows, from, to < length ? to : length);
+}
+
+/* The parts of a product, one here and the others with members of the team that have nothing else to do. */
+static void divide_in_team(const struct nn *nn, const struct gemm_call *g, struct cut cut)
+{
+    int who[TEAM_MOST], most = cut.parts - 1 < TEAM_MOST ? cut.parts - 1 : TEAM_MOST;
+    struct gemm_call part[TEAM_MOST + 1];
+    struct team_task task[TEAM_MOST];
+    int helpers = team_claim(nn->team, who, most);
+    atomic_int left = helpers;
+
+    cut.parts = 1 + helpers;
+    for (int t = 0; t < cut.parts; t++)
+        part[t] = part_number(g, &cut, t);
+    for (int t = 0; t < helpers; t++) {
+        task[t] = (struct team_task){ &part[t + 1], &left };
+        team_ask(nn->team, who[t], &task[t]);
+    }
+    gemm_serial(nn, &part[0], 0);
+    team_wait(&left);
 }
 
 /* The parts of a product, in threads. */
 static void divide(const struct nn *nn, const struct gemm_call *g, const struct cut *cut)
 {
-    int length = cut->by_rows ? g->M : g->N;
-
+    if (nn->team) {
+        divide_in_team(nn, g, *cut);
+        return;
+    }
 #pragma omp parallel for num_threads(cut->parts) schedule(static, 1)
     for (int t = 0; t < cut->parts; t++) {
-        int from = (int)((long)cut->steps * t / cut->parts) * cut->step;
-        int to = (int)((long)cut->steps * (t + 1) / cut->parts) * cut->step;
-        struct gemm_call part = part_of(g, cut->by_rows, from, to < length ? to : length);
+        struct gemm_call part = part_number(g, cut, t);
 
         gemm_serial(nn, &part, omp_get_thread_num());
     }

@@ -16,7 +16,8 @@
 #include "base/mem.h"
 #include "train/train_internal.h"
 
-#define SHARED 1.1 // time of passes that threads share, over that of passes of their own
+#define SHARED   1.25 // time of passes that threads share, over that of passes of their own
+#define PRODUCTS 0.8  // the part of a pass that idle threads help with
 
 enum {
     TOKEN_BUDGET = 2048, // tokens of a pass: more do not make products faster
@@ -313,9 +314,15 @@ static int most_workers(const struct job *job)
     return threads[0] == -threads[1] ? (int)threads[0] : 1; // the same everywhere, or one
 }
 
+/* What the steps take a thread with rows of its own: idle ones help it with its products, but with nothing else. */
+static double apart_cost(const struct balance *b)
+{
+    return PRODUCTS * b->cost + (1.0 - PRODUCTS) * b->largest;
+}
+
 /*
- * A worker for each thread of a rank, or one with all of them: where there are few rows, threads of
- * their own would wait for the one with the longest; where there is little memory, each had too small
+ * A worker for each thread of a rank, or one with all of them: where threads are many and rows few,
+ * too much would be left that others cannot help with; where there is little memory, each had too small
  * a part. Collective.
  */
 static int choose_workers(struct job *job, const struct plan *start, struct error *err)
@@ -328,13 +335,13 @@ static int choose_workers(struct job *job, const struct plan *start, struct erro
         return -1;
     apart = job->plan;
     if (threads == 1 ||
-        (keeps_all_layers(job) && apart.balance.largest <= SHARED * apart.balance.cost))
+        (keeps_all_layers(job) && apart_cost(&apart.balance) <= SHARED * apart.balance.cost))
         return 0; // one pass for all threads cannot be faster
     plan.workers = 1;
     if (choose_passes(job, &plan, err) < 0)
         return -1;
     if (apart.shape.kept_layers >= job->plan.shape.kept_layers &&
-        apart.balance.largest <= SHARED * job->plan.balance.largest / threads)
+        apart_cost(&apart.balance) <= SHARED * job->plan.balance.largest / threads)
         job->plan = apart;
     return 0;
 }

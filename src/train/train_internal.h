@@ -19,6 +19,7 @@
 #include "lora/adapter.h"
 #include "model/model.h"
 #include "nn/gemm.h"
+#include "nn/team.h"
 #include "optim/adamw.h"
 #include "optim/exact_sum.h"
 #include "optim/lr_schedule.h"
@@ -153,6 +154,7 @@ struct job {
 
     struct arena arena;
     struct worker *worker;              // [plan.workers]
+    struct team team;                   // of them
     float *exp_avg, *exp_avg_sq, *grad; // [param_count]
     int64_t *sum;                       // [METER_COUNT + param_count]
     struct dist_sum reduction;          // of sum

@@ -3,7 +3,7 @@
  *
  * A thread that takes rows of its own through all layers meets the others once a step; threads that
  * share a pass meet at the end of each of its thousands of products, and each time the slowest is
- * waited for. The gradients' sum is exact, so who computes a row changes no bit, where rows of a
+ * waited for. Who is done with its own helps the others. The gradients' sum is exact, so who computes a row changes no bit, where rows of a
  * product do not depend on each other.
  */
 #include "train/train_internal.h"
@@ -31,6 +31,7 @@ void workers_place(struct job *job)
         worker->job = job;
         worker->number = w;
         worker->nn = worker_nn(job, job->plan.workers, w);
+        worker->nn.team = job->plan.workers > 1 ? &job->team : NULL;
         batch_place(&worker->batch, &job->arena, shape->N, shape->n_leaves, shape->N, shape->N);
         model_work_place(&worker->work, &job->arena, &job->model, &worker->nn, shape);
     }
@@ -76,12 +77,19 @@ int workers_run(struct job *job, int (*part)(struct worker *, void *context, str
     int workers = job->plan.workers, failed = workers;
 
     start_watches(job);
-#pragma omp parallel for num_threads(workers) schedule(static, 1) \
-    reduction(min                                                 \
-              : failed) if (workers > 1)
-    for (int w = 0; w < workers; w++)
-        if (part(&job->worker[w], context, &job->worker[w].err) < 0)
-            failed = w < failed ? w : failed;
+    team_start(&job->team, workers);
+#pragma omp parallel num_threads(workers) reduction(min : failed) if (workers > 1)
+    {
+        int thread = omp_get_thread_num();
+
+#pragma omp for schedule(static, 1) nowait
+        for (int w = 0; w < workers; w++) {
+            if (part(&job->worker[w], context, &job->worker[w].err) < 0)
+                failed = w < failed ? w : failed;
+            team_leave(&job->team);
+        }
+        team_help(&job->team, thread, &job->worker[thread].nn);
+    }
     add_watches(job);
     if (failed == workers)
         return 0;
