@@ -44,8 +44,8 @@ static void accumulate(void *context, size_t offset, const float *g, int rows, s
     if (omp_get_thread_num() != 0)
         return; // the stopwatch is that of the worker's first thread
     profile_lap(worker->nn.profile, PROFILE_LEAF_SUMS, 0.0);
-    if (worker->number > 0 || !omp_test_lock(&job->outside))
-        return; // messages are worker 0's, and can wait
+    if (!omp_test_lock(&job->outside))
+        return; // another does it, or reads
     dist_sum_poke(&job->reduction);
     omp_unset_lock(&job->outside);
     profile_lap(worker->nn.profile, PROFILE_REDUCTION, 0.0);
@@ -71,11 +71,9 @@ static void let_go(void *context, size_t offset)
 
     if (worker->share.last)
         atomic_store(&worker->share.final_from, offset);
-    if (worker->number == 0) {
-        omp_set_lock(&job->outside);
-        dist_sum_ready(&job->reduction, METER_COUNT + final_from(job));
-        omp_unset_lock(&job->outside);
-    }
+    omp_set_lock(&job->outside);
+    dist_sum_ready(&job->reduction, METER_COUNT + final_from(job));
+    omp_unset_lock(&job->outside);
     profile_lap(worker->nn.profile, PROFILE_REDUCTION, 0.0);
 }
 

@@ -314,13 +314,13 @@ AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); 
 `profile: true` on two cores, the fastest of three runs of each kind, steps after the first. The matrix rate is that of
 products of 512 x 512 x 512 with weights of the model's type, one on each core at the same time, before each step, since
 the pace of a machine wanders; its mean over the steps stands here. Operations are those that the mathematics needs,
-forward those of rows that leaves of a pass have in common once. The last column is what the faster of OpenBLAS and oneDNN would do on as many cores with floats (above, on one thread,
-when the bench began).
+forward those of rows that leaves of a pass have in common once. The last column is what the faster of OpenBLAS and
+oneDNN would do on as many cores with floats (above, on one thread, when the bench began).
 
 {whole}
 
-Measuring itself took {watching:.2f} % of the time. In the tables, seconds are the mean over ranks and threads. The adapter's
-products ride on the frozen ones and are counted there, but for its own gradients. 2 ranks, {backend}:
+Measuring itself took {watching:.2f} % of the time. In the tables, seconds are the mean over ranks and threads. The
+adapter's products ride on the frozen ones and are counted there, but for its own gradients. 2 ranks, {backend}:
 
 {profile}
 
