@@ -11,7 +11,7 @@
  *     team_leave(&team)            n times: a part of the work is done
  *     team_help(&team, m, &nn)     each thread, at its end; returns when all of the work is done
  *
- * Local. Members call at once.
+ * Local; members call at once. Nothing here can fail.
  */
 #ifndef NN_TEAM_H
 #define NN_TEAM_H

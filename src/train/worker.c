@@ -3,8 +3,8 @@
  *
  * A thread that takes rows of its own through all layers meets the others once a step; threads that
  * share a pass meet at the end of each of its thousands of products, and each time the slowest is
- * waited for. Who is done with its own helps the others. The gradients' sum is exact, so who computes a row changes no bit, where rows of a
- * product do not depend on each other.
+ * waited for. Who is done with its own helps the others. The gradients' sum is exact, so who computes
+ * a row changes no bit, where rows of a product do not depend on each other.
  */
 #include "train/train_internal.h"
 
