@@ -58,9 +58,9 @@ enum { GEMM_RATE_SIDE = 512 };
 #define GEMM_RATE_FLOPS (2.0 * GEMM_RATE_SIDE * GEMM_RATE_SIDE * GEMM_RATE_SIDE)
 
 /*
- * Floating-point operations per second of products of 512 x 512 x 512 with weights of a type, one on each
- * thread: the best of as many as take so long, one at least. Threads of a process that has just begun may
- * share a core then.
+ * Floating-point operations per second of products of 512 x 512 x 512 with weights of a type, on all threads at
+ * once: the sum of what each reaches in the fastest of as many as take so long, one at least. Threads that have
+ * just begun may share a core for a while, which does not count.
  */
 double gemm_measure_rate(const struct nn *nn, enum dtype weights, double seconds,
                          struct error *err);

@@ -401,24 +401,34 @@ int gemm_rows_independent(const struct nn *nn, int N, int K, struct error *err)
     return same;
 }
 
-/* The same product on each thread, into an output of its own: seconds. */
-static double time_products(const struct nn *nn, const struct gemm_call *call)
+/* Operations a second of the same product on each thread, again and again for so long, at the pace of its fastest. */
+static double rate_of_products(const struct nn *nn, const struct gemm_call *call, double seconds)
 {
-    double start = clock_s();
+    enum { MOST = 40 };
+    double rate = 0.0, start_s = clock_s();
 
-#pragma omp parallel for num_threads(nn->threads) schedule(static, 1) if (nn->threads > 1)
+#pragma omp parallel for num_threads(nn->threads) schedule(static, 1) reduction(+ : rate) if (nn->threads > 1)
     for (int t = 0; t < nn->threads; t++) {
         struct gemm_call mine = *call;
+        double from_s = clock_s(), best_s = INFINITY;
 
         mine.c += (size_t)t * GEMM_RATE_SIDE * GEMM_RATE_SIDE;
-        gemm_serial(nn, &mine, t);
+        for (int r = 0; r < MOST && (r == 0 || from_s < start_s + seconds); r++) {
+            double to_s;
+
+            gemm_serial(nn, &mine, t);
+            to_s = clock_s();
+            best_s = to_s - from_s < best_s ? to_s - from_s : best_s;
+            from_s = to_s;
+        }
+        rate += GEMM_RATE_FLOPS / best_s;
     }
-    return clock_s() - start;
+    return rate;
 }
 
 double gemm_measure_rate(const struct nn *nn, enum dtype weights, double seconds, struct error *err)
 {
-    enum { SIDE = GEMM_RATE_SIDE, MOST = 40 };
+    enum { SIDE = GEMM_RATE_SIDE };
     size_t n = (size_t)SIDE * SIDE;
     float *buf = mem_alloc(size_mul((size_t)nn->threads + 2, n), sizeof(*buf), err);
     struct gemm_call call = { .trans_b = 1,
@@ -430,8 +440,8 @@ double gemm_measure_rate(const struct nn *nn, enum dtype weights, double seconds
                               .lda = SIDE,
                               .ldb = SIDE,
                               .ldc = SIDE };
-    double best_s = INFINITY, spent_s = 0.0;
     uint16_t *half;
+    double rate;
 
     if (!buf)
         return -1.0;
@@ -444,12 +454,7 @@ double gemm_measure_rate(const struct nn *nn, enum dtype weights, double seconds
     for (size_t i = 0; weights != DTYPE_F32 && i < n; i++)
         half[i] =
             weights == DTYPE_BF16 ? float_to_bf16(probe_number(i)) : float_to_f16(probe_number(i));
-    for (int r = 0; r < MOST && (r == 0 || spent_s < seconds); r++) {
-        double s = time_products(nn, &call);
-
-        spent_s += s;
-        best_s = s < best_s ? s : best_s;
-    }
+    rate = rate_of_products(nn, &call, seconds);
     free(buf);
-    return nn->threads * GEMM_RATE_FLOPS / best_s;
+    return rate;
 }

@@ -1,9 +1,8 @@
 /*
  * train/rate.c: what products alone would reach, the yardstick of the log and of the profile.
  *
- * Taken before the first step and again between steps, since the pace of a machine wanders and
- * threads that have just begun may share a core. Each rank times its own products; steps end
- * together, so that all do it at once.
+ * Taken before the first step and again between steps, since the pace of a machine wanders. Each
+ * rank times its own products; steps end together, so that all do it at once.
  */
 #include "base/clock.h"
 #include "train/train_internal.h"

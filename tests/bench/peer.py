@@ -120,6 +120,14 @@ def run_lf(args, work, batch, folder, **changes):
             "loss": timed[0]["loss"], "memory": memory}
 
 
+def log_size(out):
+    """Cheap, so that looking often takes nothing from the run."""
+    try:
+        return os.stat(os.path.join(out, "trainer_log.jsonl")).st_size
+    except OSError:
+        return 0
+
+
 def run_lowrank(args, work, tokens, ranks, threads, pairs):
     yaml, out = os.path.join(work, "lowrank.yaml"), os.path.join(work, "out")
     settings = {**common(args, args.model), "global_batch_size": 8, "output_dir": out,
@@ -130,9 +138,11 @@ def run_lowrank(args, work, tokens, ranks, threads, pairs):
     shutil.rmtree(out, ignore_errors=True)
     process = h.start(0 if ranks == 1 else ranks, ["train", yaml, *pairs, *args.pairs],
                       out=os.path.join(work, "lowrank.log"))
-    moments, usage, pid = {}, None, 0
+    moments, size, usage, pid = {}, 0, None, 0
     while pid == 0:
-        moments.setdefault(h.logged_step(out), time.monotonic())
+        if log_size(out) != size:
+            size = log_size(out)
+            moments.setdefault(h.logged_step(out), time.monotonic())
         time.sleep(0.005)
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
     if status != 0:
