@@ -3,7 +3,8 @@
  *
  * A row is a leaf. Its positions restart at each sample in it, its attention
  * blocks are what the packing mode says, and the target of a token is the
- * label of the next token of the same row.
+ * label of the next token of the same row. Tokens of a block past its last
+ * target are left out: nothing looks at them.
  */
 #include "train/train_internal.h"
 
@@ -34,31 +35,35 @@ void batch_reset(struct batch *batch)
                                        .targets = batch->targets,
                                        .positions = batch->positions,
                                        .leaf_tag = batch->tags };
-    batch->labelled = 0;
-    batch->longest = 0;
-    batch->squares = 0.0;
+    batch->labelled = batch->tokens = 0;
     batch->leaves[0] = 0;
     batch->blocks[0] = 0;
 }
 
 int batch_has_room(const struct batch *batch, const struct plan *plan, int tokens)
 {
-    return batch->pass.N == 0 || (plan->together && batch->pass.N + tokens <= plan->token_budget);
+    return batch->tokens == 0 || (plan->together && batch->tokens + tokens <= plan->token_budget);
 }
 
-static void end_block(struct batch *batch, int at)
+/* Tokens [from, to) of those read become the next block, up to the last one with a target but one at least. */
+static void add_block(struct batch *batch, int from, int to)
 {
-    int length = at - batch->blocks[batch->pass.n_blocks];
+    int at = batch->pass.N, n = to - from;
 
-    batch->blocks[++batch->pass.n_blocks] = at;
-    batch->longest = length > batch->longest ? length : batch->longest;
-    batch->squares += (double)length * length;
+    while (n > 1 && batch->targets[from + n - 1] < 0)
+        n--;
+    memmove(batch->ids + at, batch->ids + from, (size_t)n * sizeof(*batch->ids));
+    memmove(batch->targets + at, batch->targets + from, (size_t)n * sizeof(*batch->targets));
+    memmove(batch->positions + at, batch->positions + from, (size_t)n * sizeof(*batch->positions));
+    batch->pass.N += n;
+    batch->blocks[++batch->pass.n_blocks] = batch->pass.N;
 }
 
 int batch_add(struct batch *batch, const struct sample_store *store, const struct sample_set *set,
               size_t row, uint32_t tag, struct error *err)
 {
     int start = batch->pass.N, T = set->length[row], segments = set->segments[row];
+    int from = start;
 
     if (start + T > batch->N_cap || batch->pass.n_leaves >= batch->leaves_cap)
         BUG("row %zu of %d tokens does not fit the pass", row, T);
@@ -74,11 +79,13 @@ int batch_add(struct batch *batch, const struct sample_store *store, const struc
     for (int s = 0; s < segments; s++) {
         for (int t = batch->segments[s]; t < batch->segments[s + 1]; t++)
             batch->positions[start + t] = t - batch->segments[s];
-        if (store->packing != PACKING_PLAIN || s + 1 == segments)
-            end_block(batch, start + batch->segments[s + 1]);
+        if (store->packing != PACKING_PLAIN || s + 1 == segments) {
+            add_block(batch, from, start + batch->segments[s + 1]);
+            from = start + batch->segments[s + 1];
+        }
     }
     batch->tags[batch->pass.n_leaves++] = tag;
-    batch->pass.N += T;
+    batch->tokens += T;
     batch->leaves[batch->pass.n_leaves] = batch->pass.N;
     return 0;
 }

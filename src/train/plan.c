@@ -64,7 +64,7 @@ double row_cost(const struct job *job, size_t row)
 {
     const struct sample_set *set = job->train;
 
-    return model_flops(&job->model, set->length[row], set->labelled[row],
+    return model_flops(&job->model, set->length[row] - 1.0, set->labelled[row],
                        sample_store_squares(&job->store, set, row), 1);
 }
 
@@ -79,7 +79,6 @@ void deal_rows(struct deal *deal, struct step_size *size, const struct job *job,
         size->cost += deal->cost[i];
         size->tokens += job->train->length[rows[i]];
         size->labelled += job->train->labelled[rows[i]];
-        size->squares += sample_store_squares(&job->store, job->train, (size_t)rows[i]);
     }
     size->largest =
         schedule_deal(deal->owner, workers, deal->cost, count, deal->items, deal->shares);
@@ -134,7 +133,7 @@ static void walk_step(struct job *job, struct deal *deal, struct walk *walks, co
     deal_rows(deal, &size, job, rows, count);
     plan->tokens += size.tokens;
     plan->labelled += size.labelled;
-    plan->flops += model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
+    plan->flops += size.cost;
     balance_add(&plan->balance, &size, workers);
     memset(walks, 0, (size_t)workers * sizeof(*walks));
     for (size_t i = 0; i < count; i++)

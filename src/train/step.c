@@ -96,7 +96,7 @@ static void run_pass(struct worker *worker)
         share->bad |= exact_sum_add_double(&share->meter[METER_LOSS], batch->loss[i], share->bits,
                                            share->leaves);
     share->meter[METER_LABELLED] += batch->labelled;
-    share->meter[METER_TOKENS] += batch->pass.N;
+    share->meter[METER_TOKENS] += batch->tokens;
     batch_reset(batch);
 }
 
@@ -194,12 +194,11 @@ int step_run(struct job *job, int *stop, struct error *err)
     struct step_size size;
     const int64_t *rows;
     size_t count;
-    double flops, labelled;
+    double labelled;
     int bits = EXACT_SUM_BITS;
 
     schedule_step(&job->schedule, job->step, &rows, &count, NULL);
     deal_rows(&job->deal, &size, job, rows, count);
-    flops = model_flops(&job->model, size.tokens, size.labelled, size.squares, 1);
     for (;; bits -= BITS_STEP) {
         if (gradients(job, rows, count, bits, err) < 0)
             return -1;
@@ -222,7 +221,7 @@ int step_run(struct job *job, int *stop, struct error *err)
     job->meters.loss_total += job->last_loss;
     job->meters.steps_since_log++;
     job->meters.tokens += meter[METER_TOKENS];
-    job->meters.flops += flops;
+    job->meters.flops += size.cost;
     job->step++;
     return 0;
 }

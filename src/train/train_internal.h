@@ -103,8 +103,7 @@ struct job_profile {
 /* One pass being filled. */
 struct batch {
     struct model_pass pass;
-    int labelled, longest;
-    double squares;
+    int labelled, tokens; // of the rows, whole
     int N_cap, leaves_cap, blocks_cap;
     int *leaves, *blocks, *positions, *segments;
     int32_t *ids, *targets, *labels;
@@ -201,7 +200,7 @@ double row_cost(const struct job *job, size_t row);
 
 /* What the rows of a step come to. */
 struct step_size {
-    double tokens, labelled, squares;
+    double tokens, labelled;
     double cost;           // operations of all rows
     double largest, least; // of the dearest worker; what no dealing gets below
 };

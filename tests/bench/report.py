@@ -32,6 +32,7 @@ import harness as h  # noqa: E402
 import peer  # noqa: E402
 
 DOCS = os.path.join(ROOT, "docs")
+PROFILED = 8  # steps; the first warms up, and the last has the end of the run
 LENGTHS = ((16, 64), (8, 256), (2, 1024), (1, 2048))
 
 
@@ -67,10 +68,10 @@ def machine():
 
 
 def profile(args, work, ranks, *pairs):
-    """The fastest of three profiled runs on two cores."""
+    """The fastest of three profiled runs on two cores, and what share of the matrix rate each step of all reached."""
     out, yaml = os.path.join(work, "profile"), os.path.join(work, "profile.yaml")
     with open(yaml, "w", encoding="utf-8") as f:
-        f.write(h.yaml_text({**peer.common(args, args.model), "global_batch_size": 8,
+        f.write(h.yaml_text({**peer.common(args, args.model), "global_batch_size": 8, "max_steps": PROFILED,
                              "profile": True, "per_device_train_batch_size": 1, "output_dir": out,
                              "threads_per_rank": 2 // ranks, "overwrite_output_dir": True}))
     runs = []
@@ -80,7 +81,8 @@ def profile(args, work, ranks, *pairs):
         if done.code != 0:
             sys.exit(done.tail())
         runs.append(h.read_json(os.path.join(out, "profile.json")))
-    return max(runs, key=whole_rate)
+    shares = [flops(s) / s["seconds"] / s["gemm_rate"] for run in runs for s in run["steps"][1:-1]]
+    return {**max(runs, key=whole_rate), "shares": shares}
 
 
 def passes(args, backend):
@@ -185,7 +187,7 @@ def peer_table(result):
 
 
 def profile_table(data):
-    steps = data["steps"][1:]
+    steps = data["steps"][1:-1]
     total = sum(s["seconds"] for s in steps)
     lines = ["| work | s a step | share | GFLOP/s | of the matrix rate |", "|---|---:|---:|---:|---:|"]
     names = []
@@ -193,23 +195,24 @@ def profile_table(data):
         names += [k for k, v in step.items() if isinstance(v, list) and k not in names]
     for name in names + ["all"]:
         parts = [step.get(name, [0, 0]) for step in steps] if name != "all" else \
-            [[s["seconds"], sum(v[1] for v in s.values() if isinstance(v, list))] for s in steps]
-        seconds, flops = sum(p[0] for p in parts), sum(p[1] for p in parts)
-        rate = f"{flops / seconds * 1e-9:.1f} | {100 * flops / seconds / data['gemm_rate']:.0f} %" \
-            if flops else " | "
+            [[s["seconds"], flops(s)] for s in steps]
+        seconds, operations = sum(p[0] for p in parts), sum(p[1] for p in parts)
+        rate = f"{operations / seconds * 1e-9:.1f} | {100 * operations / seconds / matrix_rate(data):.0f} %" \
+            if operations else " | "
         lines.append(f"| {name} | {seconds / len(steps):.4f} | {100 * seconds / total:.1f} % | {rate} |")
     return "\n".join(lines)
 
 
 def whole_table(found):
     library = 2e9 * blas_rate(found["machine"])
-    lines = ["| ranks x threads | backend | whole step, GFLOP/s | matrix rate | of it | of a library's rate |",
-             "|---|---|---:|---:|---:|---:|"]
+    lines = ["| ranks x threads | backend | whole step, GFLOP/s | matrix rate | of it | of a library's rate "
+             "| each step of three runs, of its matrix rate: min | median | max |", "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
     for name in ("profile", "profile_threads", "native", "native_threads"):
-        data, rate = found[name], whole_rate(found[name])
+        data, rate, products = found[name], whole_rate(found[name]), matrix_rate(found[name])
+        shares = peer.spread([100 * s for s in data["shares"]], ".0f").split()
         lines.append(f"| {data['ranks']} x {data['threads']} | {data['backend']} | {rate * 1e-9:.0f} "
-                     f"| {data['gemm_rate'] * 1e-9:.0f} | {100 * rate / data['gemm_rate']:.0f} % "
-                     f"| {100 * rate / library:.0f} % |")
+                     f"| {products * 1e-9:.0f} | {100 * rate / products:.0f} % | {100 * rate / library:.0f} % "
+                     f"| {' | '.join(s + ' %' for s in shares)} |")
     return "\n".join(lines)
 
 
@@ -271,11 +274,20 @@ def large_table(found):
                               for r, what, said, got, off in found["rows"]])
 
 
+def flops(step):
+    return sum(v[1] for v in step.values() if isinstance(v, list))
+
+
 def whole_rate(data):
     """Operations of all steps over their seconds."""
-    steps = data["steps"][1:]
-    flops = sum(v[1] for s in steps for v in s.values() if isinstance(v, list))
-    return flops / sum(s["seconds"] for s in steps)
+    steps = data["steps"][1:-1]
+    return sum(map(flops, steps)) / sum(s["seconds"] for s in steps)
+
+
+def matrix_rate(data):
+    """What products alone would have done over the same seconds."""
+    steps = data["steps"][1:-1]
+    return sum(s["gemm_rate"] * s["seconds"] for s in steps) / sum(s["seconds"] for s in steps)
 
 
 def blas_rate(machine):
@@ -311,11 +323,12 @@ AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); 
 
 ## Where the time of a step goes
 
-`profile: true` on two cores, the fastest of three runs of each kind, steps after the first. The matrix rate is that of
-products of 512 x 512 x 512 with weights of the model's type, one on each core at the same time, before each step, since
-the pace of a machine wanders; its mean over the steps stands here. Operations are those that the mathematics needs,
-forward those of rows that leaves of a pass have in common once. The last column is what the faster of OpenBLAS and
-oneDNN would do on as many cores with floats (above, on one thread, when the bench began).
+`profile: true` on two cores, the fastest of three runs of each kind; of its {profiled} steps neither the first, which
+warms up, nor the last, with the end of the run. The matrix rate is that of products of 512 x 512 x 512 with weights of
+the model's type, on each core at the same time, before each step, since the pace of a machine wanders; its mean over
+the steps stands here. Operations are those that the mathematics needs, forward those of rows that leaves of a pass have
+in common once. A library's rate is what the faster of OpenBLAS and oneDNN would do on as many cores with floats (above,
+on one thread, when the bench began). The last columns are of the steps of all three runs.
 
 {whole}
 
@@ -407,7 +420,7 @@ def write(found):
         **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
         machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
         rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]),
-        native_rounds=found["without_amx"]["rounds"],
+        native_rounds=found["without_amx"]["rounds"], profiled=PROFILED,
         watching=100 * data["watching"], whole=whole_table(found), backend=data["backend"],
         **{name: profile_table(found[name]) for name in ("profile", "native", "native_threads")},
         products=product_table(data),
