@@ -105,7 +105,7 @@ struct layer_acts {
     float *q, *k, *v;       // [N,H,D], [N,G,D], [N,G,D] after rotation
     float *att, *lse;       // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
-    float *gate, *up;        // [N,F]; from x_mid on, N is `labelled` in the last layer
+    float *gate, *up;        // [N,F]; in the last layer, but for x, k and v, N is `labelled`
     float *xa[SLOT_COUNT];   // [N,R] s dropout(x) A^T
 };
 
@@ -114,7 +114,8 @@ struct model_work {
     struct model_shape shape;
     struct layer_acts *acts; // [L]; layers that are not kept share all but x
     float *x_out;            // [labelled,C] after the last layer
-    float *top_att;          // [labelled,H,D] attention of the last layer
+    float *loss_cosine;      // [labelled,D/2]
+    float *loss_sine;        // [labelled,D/2]
     float *cosine, *sine;    // [N,D/2]
     float *h;                // [N,C] normed input
     float *act;              // [N,F] SwiGLU output
@@ -172,7 +173,8 @@ void model_run(const struct model *model, const struct nn *nn, struct model_work
  * Floating-point operations that the mathematics of a pass needs: products of
  * frozen weights forward and for the input gradient, attention, adapters, the
  * head on labelled positions; recomputation is not counted.
- * squares: sum over attention blocks of their length squared.
+ * squares: sum over attention blocks of their length squared. Labelled tokens
+ * are taken to be the last ones of their block.
  */
 double model_flops(const struct model *model, double tokens, double labelled, double squares,
                    int train);

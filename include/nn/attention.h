@@ -12,13 +12,14 @@
  *
  *   o_i = sum over j of p_ij v_j,  p_i = softmax over j of (q_i . k_j / sqrt(D))
  *
- * where j runs over the block's tokens up to i, and when window > 0 over the
- * last window of them only.
+ * where i is any token of the block that asks, j runs over its tokens up to i,
+ * and when window > 0 over the last window of them only.
  *
- *   q, o, dq, d_o  [N,H,D]
+ *   q, o, dq, d_o  [Q,H,D]
  *   k, v, dk, dv   [N,G,D]
- *   lse            [N,H]  log of the sum of e^score, kept for the backward pass
+ *   lse            [Q,H]  log of the sum of e^score, kept for the backward pass
  *   blocks         [n_blocks+1]  ascending bounds; blocks[0] = 0, blocks[n_blocks] = N
+ *   query          [Q]  the tokens that ask, ascending; NULL: all, Q = N
  *   scratch        attention_scratch_floats() numbers, from the start of a cache line on
  *
  * Work is tiled over queries and, backward, over keys: memory beyond the
@@ -34,8 +35,8 @@
 struct attention_call {
     const float *q, *k, *v;
     float *o, *lse;
-    const int *blocks;
-    int n_blocks, H, G, D, window;
+    const int *blocks, *query;
+    int n_blocks, Q, H, G, D, window;
     float *scratch;
 };
 
@@ -45,7 +46,7 @@ size_t attention_scratch_floats(const struct nn *nn, int longest, int D);
 /* Writes o and lse. */
 void attention_forward(const struct nn *nn, const struct attention_call *call, int longest);
 
-/* Sets dq, dk and dv (does not add). delta [N,H] out: scratch for sum(d_o o). */
+/* Sets dq, dk and dv (does not add). delta [Q,H] out: scratch for sum(d_o o). */
 void attention_backward(const struct nn *nn, const struct attention_call *call, int longest,
                         const float *d_o, float *delta, float *dq, float *dk, float *dv);
 

@@ -10,8 +10,8 @@
  *
  * The forward pass computes rows that leaves have in common once (rows.c): x,
  * x_mid, gate and up have a row for each that is distinct, what attention and
- * adapters read has all. Past the attention of the last layer there are only the
- * labelled rows.
+ * adapters read has all. In the last layer only the labelled rows have a query
+ * and what follows it.
  */
 #include <string.h>
 
@@ -20,6 +20,26 @@
 #include "nn/elementwise.h"
 #include "nn/rmsnorm.h"
 #include "nn/rope.h"
+
+static int is_last(const struct run *run, int l)
+{
+    return l + 1 == run->model->config.L;
+}
+
+/* The queries of layer l, with their angles. */
+struct queries {
+    int n;
+    const float *cosine, *sine;
+};
+
+static struct queries queries_of(const struct run *run, int l)
+{
+    const struct model_work *work = run->work;
+
+    if (is_last(run, l))
+        return (struct queries){ run->labelled.N, work->loss_cosine, work->loss_sine };
+    return (struct queries){ run->all.N, work->cosine, work->sine };
+}
 
 static struct attention_call attention_of(const struct run *run, int l)
 {
@@ -32,7 +52,9 @@ static struct attention_call attention_of(const struct run *run, int l)
                                     .o = a->att,
                                     .lse = a->lse,
                                     .blocks = run->pass->blocks,
+                                    .query = is_last(run, l) ? run->work->loss_row : NULL,
                                     .n_blocks = run->pass->n_blocks,
+                                    .Q = queries_of(run, l).n,
                                     .H = c->H,
                                     .G = c->G,
                                     .D = c->D,
@@ -40,12 +62,7 @@ static struct attention_call attention_of(const struct run *run, int l)
                                     .scratch = run->work->attention };
 }
 
-static int is_last(const struct run *run, int l)
-{
-    return l + 1 == run->model->config.L;
-}
-
-/* The rows of layer l past its attention, in the forward pass. */
+/* The rows of layer l but for keys and values, in the forward pass. */
 static const struct rows *forward_rows(const struct run *run, int l)
 {
     return is_last(run, l) ? &run->labelled : &run->distinct;
@@ -120,22 +137,27 @@ static void attention_inputs(const struct run *run, int l)
     const struct model_config *c = &run->model->config;
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
+    struct queries queries = queries_of(run, l);
+    float *q = c->qk_norm ? a->q_raw : a->q, *k = c->qk_norm ? a->k_raw : a->k;
+    const float *asking = work->h;
     int N = run->pass->N;
 
-    float *q = c->qk_norm ? a->q_raw : a->q, *k = c->qk_norm ? a->k_raw : a->k;
-
     norm_in(run, l, &run->distinct);
-    linear_forward(run, &run->distinct, &layer->linear[SLOT_Q], q, a->xa[SLOT_Q], work->h);
+    if (is_last(run, l))
+        asking = rows_take(work->loss_dh, work->h, work->loss_distinct, queries.n, c->C);
+    linear_forward(run, forward_rows(run, l), &layer->linear[SLOT_Q], q, a->xa[SLOT_Q], asking);
     linear_forward(run, &run->distinct, &layer->linear[SLOT_K], k, a->xa[SLOT_K], work->h);
     linear_forward(run, &run->distinct, &layer->linear[SLOT_V], a->v, a->xa[SLOT_V], work->h);
-    rows_repeat(run, q, c->H * c->D);
+    if (!is_last(run, l))
+        rows_repeat(run, q, c->H * c->D);
     rows_repeat(run, k, c->G * c->D);
     rows_repeat(run, a->v, c->G * c->D);
     if (c->qk_norm) {
-        rmsnorm_forward(run->nn, a->q, a->q_rstd, a->q_raw, layer->norm_q, c->eps, N * c->H, c->D);
+        rmsnorm_forward(run->nn, a->q, a->q_rstd, a->q_raw, layer->norm_q, c->eps, queries.n * c->H,
+                        c->D);
         rmsnorm_forward(run->nn, a->k, a->k_rstd, a->k_raw, layer->norm_k, c->eps, N * c->G, c->D);
     }
-    rope_forward(run->nn, a->q, work->cosine, work->sine, N, c->H, c->D);
+    rope_forward(run->nn, a->q, queries.cosine, queries.sine, queries.n, c->H, c->D);
     rope_forward(run->nn, a->k, work->cosine, work->sine, N, c->G, c->D);
 }
 
@@ -143,10 +165,10 @@ static void attention_inputs(const struct run *run, int l)
 static void repeat_adapter_inputs(const struct run *run, int l)
 {
     const struct layer_acts *a = &run->work->acts[l];
-    int count = is_last(run, l) ? SLOT_O : SLOT_COUNT; // the others have labelled rows alone
 
-    for (int s = 0; s < count; s++)
-        if (run->model->layers[l].linear[s].module >= 0)
+    for (int s = 0; s < SLOT_COUNT; s++)
+        if (run->model->layers[l].linear[s].module >= 0 &&
+            (!is_last(run, l) || s == SLOT_K || s == SLOT_V)) // the others have labelled rows alone
             rows_repeat(run, a->xa[s], run->model->adapter->R);
 }
 
@@ -159,16 +181,14 @@ void layer_forward(const struct run *run, int l, float *next)
     struct layer_acts *a = &work->acts[l];
     struct attention_call attention = attention_of(run, l);
     size_t stream = (size_t)rows->N * c->C, wide = (size_t)rows->N * c->F;
-    const float *att, *x = a->x;
+    const float *att = a->att, *x = a->x;
 
     attention_inputs(run, l);
     attention_forward(run->nn, &attention, work->shape.longest);
-    if (is_last(run, l)) {
-        att = rows_take(work->top_att, a->att, work->loss_row, rows->N, c->H * c->D);
+    if (is_last(run, l))
         x = rows_take(work->dh, a->x, work->loss_distinct, rows->N, c->C);
-    } else {
+    else
         att = rows_distinct(run, work->datt, a->att, c->H * c->D);
-    }
     linear_forward(run, rows, &layer->linear[SLOT_O], a->x_mid, a->xa[SLOT_O], att);
     add_forward(run->nn, a->x_mid, x, stream);
     norm_mid(run, l, rows);
@@ -241,17 +261,18 @@ static void rotary_backward(const struct run *run, int l)
     const struct model_config *c = &run->model->config;
     struct model_work *work = run->work;
     struct layer_acts *a = &work->acts[l];
+    struct queries queries = queries_of(run, l);
     int N = run->pass->N;
-    size_t q = (size_t)N * c->H * c->D, kv = (size_t)N * c->G * c->D;
+    size_t q = (size_t)queries.n * c->H * c->D, kv = (size_t)N * c->G * c->D;
 
-    rope_backward(run->nn, work->dq, work->cosine, work->sine, N, c->H, c->D);
+    rope_backward(run->nn, work->dq, queries.cosine, queries.sine, queries.n, c->H, c->D);
     rope_backward(run->nn, work->dk, work->cosine, work->sine, N, c->G, c->D);
     if (!c->qk_norm)
         return;
     memcpy(work->datt, work->dq, q * sizeof(float));
     memset(work->dq, 0, q * sizeof(float));
-    rmsnorm_backward(run->nn, work->dq, work->datt, a->q_raw, layer->norm_q, a->q_rstd, N * c->H,
-                     c->D);
+    rmsnorm_backward(run->nn, work->dq, work->datt, a->q_raw, layer->norm_q, a->q_rstd,
+                     queries.n * c->H, c->D);
     memcpy(work->datt, work->dk, kv * sizeof(float));
     memset(work->dk, 0, kv * sizeof(float));
     rmsnorm_backward(run->nn, work->dk, work->datt, a->k_raw, layer->norm_k, a->k_rstd, N * c->G,
@@ -268,21 +289,24 @@ static void attention_part_backward(const struct run *run, int l)
     struct attention_call attention = attention_of(run, l);
     int through = needs_below(run, l, SLOT_O), below = l > run->model->first_layer;
     float *dh = below ? work->dh : NULL;
+    const float *asking = work->h;
 
     linear_backward(run, backward_rows(run, l), &layer->linear[SLOT_O], through ? work->datt : NULL,
-                    0, work->dx, is_last(run, l) ? work->top_att : a->att, a->xa[SLOT_O]);
+                    0, work->dx, a->att, a->xa[SLOT_O]);
     if (!through)
         return;
-    if (is_last(run, l)) {
-        rows_scatter(run, work->datt, c->H * c->D);
-        rows_scatter(run, work->dx, c->C);
-    }
     attention_backward(run->nn, &attention, work->shape.longest, work->datt, work->delta, work->dq,
                        work->dk, work->dv);
     rotary_backward(run, l);
     norm_in(run, l, &run->all);
-    linear_backward(run, &run->all, &layer->linear[SLOT_Q], dh, 0, work->dq, work->h,
+    if (is_last(run, l))
+        asking = rows_take(work->loss_dh, work->h, work->loss_row, run->labelled.N, c->C);
+    linear_backward(run, backward_rows(run, l), &layer->linear[SLOT_Q], dh, 0, work->dq, asking,
                     a->xa[SLOT_Q]);
+    if (is_last(run, l) && below) {
+        rows_scatter(run, work->dh, c->C);
+        rows_scatter(run, work->dx, c->C);
+    }
     linear_backward(run, &run->all, &layer->linear[SLOT_K], dh, 1, work->dk, work->h,
                     a->xa[SLOT_K]);
     linear_backward(run, &run->all, &layer->linear[SLOT_V], dh, 1, work->dv, work->h,

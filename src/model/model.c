@@ -245,16 +245,18 @@ double model_flops(const struct model *model, double tokens, double labelled, do
     double layers = model_layer_parameters(model), per_layer = layers / c->L;
     double attention = 2.0 * (double)c->H * c->D * squares; // two products over half the square
     double top = (double)c->V * c->C * labelled;            // multiply-adds
-    double trained = c->L - model->first_layer;
-    double flops;
+    double trained = c->L - model->first_layer, share = tokens > 0.0 ? labelled / tokens : 0.0;
+    double last = attention * share * (2.0 - share), flops;
 
-    for (int s = SLOT_O; s < SLOT_COUNT; s++) // the last layer ends early for unlabelled tokens
-        top -= linear_parameters(&model->layers[c->L - 1].linear[s]) * (tokens - labelled);
-    flops = 2.0 * (layers * tokens + top) + attention * c->L;
+    for (int s = 0; s < SLOT_COUNT; s++) // the last layer makes nothing else of unlabelled tokens
+        if (s != SLOT_K && s != SLOT_V)
+            top -= linear_parameters(&model->layers[c->L - 1].linear[s]) * (tokens - labelled);
+    flops = 2.0 * (layers * tokens + top) + attention * (c->L - 1) + last;
     if (model->adapter)
         flops += 2.0 * (double)model->adapter->param_count * tokens;
     if (!train)
         return flops;
-    flops += 2.0 * (per_layer * trained * tokens + top) + 2.0 * attention * trained;
+    flops +=
+        2.0 * (per_layer * trained * tokens + top) + 2.0 * (attention * (trained - 1.0) + last);
     return flops + 4.0 * (double)model->adapter->param_count * tokens;
 }

@@ -31,6 +31,8 @@ static void forward(const struct run *run)
 
     rope_table(run->nn, work->cosine, work->sine, run->pass->positions, m->inv_freq, run->pass->N,
                m->config.D);
+    rows_take(work->loss_cosine, work->cosine, work->loss_row, run->labelled.N, m->config.D / 2);
+    rows_take(work->loss_sine, work->sine, work->loss_row, run->labelled.N, m->config.D / 2);
     embed(run, work->acts[0].x);
     for (int l = 0; l < m->config.L; l++)
         layer_forward(run, l, l + 1 < m->config.L ? work->acts[l + 1].x : work->x_out);

@@ -21,28 +21,28 @@ static void place_acts(struct layer_acts *a, struct arena *arena, const struct m
                        const struct model_shape *shape)
 {
     const struct model_config *c = &model->config;
-    size_t N = (size_t)shape->N, past = l + 1 == c->L ? (size_t)shape->labelled : N;
+    size_t N = (size_t)shape->N, asking = l + 1 == c->L ? (size_t)shape->labelled : N;
     size_t q = (size_t)c->H * c->D, kv = (size_t)c->G * c->D;
 
     a->rstd_in = floats(arena, N, 1);
     if (c->qk_norm) {
-        a->q_raw = floats(arena, N, q);
+        a->q_raw = floats(arena, asking, q);
         a->k_raw = floats(arena, N, kv);
-        a->q_rstd = floats(arena, N, (size_t)c->H);
+        a->q_rstd = floats(arena, asking, (size_t)c->H);
         a->k_rstd = floats(arena, N, (size_t)c->G);
     }
-    a->q = floats(arena, N, q);
+    a->q = floats(arena, asking, q);
     a->k = floats(arena, N, kv);
     a->v = floats(arena, N, kv);
-    a->att = floats(arena, N, q);
-    a->lse = floats(arena, N, (size_t)c->H);
-    a->x_mid = floats(arena, past, (size_t)c->C);
-    a->rstd_mid = floats(arena, past, 1);
-    a->gate = floats(arena, past, (size_t)c->F);
-    a->up = floats(arena, past, (size_t)c->F);
+    a->att = floats(arena, asking, q);
+    a->lse = floats(arena, asking, (size_t)c->H);
+    a->x_mid = floats(arena, asking, (size_t)c->C);
+    a->rstd_mid = floats(arena, asking, 1);
+    a->gate = floats(arena, asking, (size_t)c->F);
+    a->up = floats(arena, asking, (size_t)c->F);
     for (int s = 0; s < SLOT_COUNT; s++)
         if (l < 0 || model->layers[l].linear[s].module >= 0)
-            a->xa[s] = floats(arena, s < SLOT_O ? N : past,
+            a->xa[s] = floats(arena, s == SLOT_K || s == SLOT_V ? N : asking,
                               model->adapter ? (size_t)model->adapter->R : 0);
 }
 
@@ -82,7 +82,8 @@ static void place_loss(struct model_work *work, struct arena *arena, const struc
     size_t M = (size_t)shape->labelled;
 
     work->x_out = floats(arena, M, (size_t)c->C);
-    work->top_att = floats(arena, M, (size_t)c->H * (size_t)c->D);
+    work->loss_cosine = floats(arena, M, (size_t)c->D / 2);
+    work->loss_sine = floats(arena, M, (size_t)c->D / 2);
     work->loss_dh = floats(arena, M, (size_t)c->C);
     work->loss_rstd = floats(arena, M, 1);
     work->loss = arena_take(arena, M, sizeof(*work->loss));

@@ -4,8 +4,7 @@
  * A task is one block and one key/value head, with all query heads that share
  * it, so dk and dv are summed by one thread in a fixed order. Keys and values
  * are packed in the layout of the matrix product, once for all those heads.
- * Little is computed above the diagonal, and what is computed there is -infinity
- * before anything is made of it.
+ * Little is computed above the diagonal, and nothing is made of it.
  *
  * Forward, a few rows of scores at a time are made, used and forgotten, each
  * against all keys up to its own. Backward, where the sum of e^score is known,
@@ -40,10 +39,11 @@ struct task {
     const struct attention_call *call;
     struct memory memory;
     int start, T, g, thread;
+    int first, Q; // queries of the block, from the first one on
     float scale;
 };
 
-/* Rows i.. of query head h against keys from..to, as numbers in the block; n keys are packed, from first on. */
+/* Queries i.. of the block, of head h, against its keys from..to; n keys are packed, from first on. */
 struct tile {
     int h, i, rows, from, to, first, n;
 };
@@ -65,11 +65,14 @@ static int step_rows(const struct nn *nn, int T)
     return nn->products->tile_rows * (T < LONG ? 1 : 2);
 }
 
+static int multiple(int n, int step)
+{
+    return (n + step - 1) / step * step;
+}
+
 static int whole_panels(const struct nn *nn, int n)
 {
-    int width = nn->products->panel_width;
-
-    return (n + width - 1) / width * width;
+    return multiple(n, nn->products->panel_width);
 }
 
 /* The next n numbers of scratch memory, from the start of a cache line on. */
@@ -140,15 +143,36 @@ size_t attention_scratch_floats(const struct nn *nn, int longest, int D)
     return (size_t)nn->threads * per_thread(&chosen, longest, D);
 }
 
+/* How many queries there are of tokens before this one. */
+static int queries_before(const struct attention_call *call, int token)
+{
+    int low = 0, high = call->Q;
+
+    if (!call->query)
+        return token;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+
+        if (call->query[middle] < token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Task number of a call, without its memory. */
 static struct task task_of(const struct nn *nn, const struct attention_call *call, int number)
 {
-    int block = number / call->G;
+    int start = call->blocks[number / call->G], end = call->blocks[number / call->G + 1];
+    int first = queries_before(call, start);
 
     return (struct task){ .nn = nn,
                           .call = call,
-                          .start = call->blocks[block],
-                          .T = call->blocks[block + 1] - call->blocks[block],
+                          .start = start,
+                          .T = end - start,
+                          .first = first,
+                          .Q = queries_before(call, end) - first,
                           .g = number % call->G,
                           .thread = omp_get_thread_num(),
                           .scale = 1.0f / sqrtf((float)call->D) };
@@ -159,10 +183,22 @@ static float *scratch_of(const struct task *t, int longest)
     return t->call->scratch + (size_t)t->thread * per_thread(t->nn, longest, t->call->D);
 }
 
-/* Row i of the block in an array of query heads, or of key/value heads. */
+/* The token of query i, as a number in the block: the last key that it sees. */
+static int token_of(const struct task *t, int i)
+{
+    return t->call->query ? t->call->query[t->first + i] - t->start : i;
+}
+
+/* The first query of a token of the block or one after it. */
+static int query_from(const struct task *t, int token)
+{
+    return token < t->T ? queries_before(t->call, t->start + token) - t->first : t->Q;
+}
+
+/* Query i or key i of the block in an array of query heads, or of key/value heads. */
 static size_t query_at(const struct task *t, int h, int i)
 {
-    return ((size_t)(t->start + i) * (size_t)t->call->H + (size_t)h) * (size_t)t->call->D;
+    return ((size_t)(t->first + i) * (size_t)t->call->H + (size_t)h) * (size_t)t->call->D;
 }
 
 static size_t key_at(const struct task *t, int i)
@@ -180,13 +216,13 @@ static void pack(const struct task *t, float *panels, const float *x, int transp
                           transposed ? call->D : n, transposed ? n : call->D);
 }
 
-/* s = alpha x y^T for the rows of a tile, x of query heads, y_t packed; whole panels of keys. */
+/* s = alpha x y^T for the rows of a tile, x of query heads, y_t packed; the last panel whole or half. */
 static void scores(const struct task *t, const struct tile *tile, const float *x, const float *y_t,
                    float alpha, float *s)
 {
     const struct attention_call *call = t->call;
     struct gemm_call g = { .M = tile->rows,
-                           .N = whole_panels(t->nn, tile->to - tile->from),
+                           .N = multiple(tile->to - tile->from, t->nn->products->panel_width / 2),
                            .K = call->D,
                            .alpha = alpha,
                            .a = x + query_at(t, tile->h, tile->i),
@@ -229,63 +265,60 @@ static void scatter(const struct task *t, const struct tile *tile, const float *
                     float alpha, float beta, float *out_t)
 {
     const struct attention_call *call = t->call;
-    int width = t->nn->products->panel_width, keys;
+    int width = t->nn->products->panel_width, common = token_of(t, tile->i), r = 0, keys;
 
     for (int key = tile->from; key < tile->to; key += keys) {
-        int r = key > tile->i ? key - tile->i : 0;
         struct gemm_call g = { .trans_a = 1,
                                .M = call->D,
-                               .K = tile->rows - r,
                                .alpha = alpha,
                                .beta = beta,
-                               .a = x + query_at(t, tile->h, tile->i + r),
-                               .b = s + (size_t)r * t->memory.ld + (key - tile->from),
                                .c = out_t + (key - tile->from),
                                .lda = (size_t)call->H * call->D,
                                .ldb = t->memory.ld,
                                .ldc = RUN_STRIDE };
 
-        keys = tile->i - key < width ? width : whole_panels(t->nn, tile->i - key + 1);
+        while (token_of(t, tile->i + r) < key)
+            r++;
+        g.K = tile->rows - r;
+        g.a = x + query_at(t, tile->h, tile->i + r);
+        g.b = s + (size_t)r * t->memory.ld + (key - tile->from);
+        keys = common - key < width ? width : whole_panels(t->nn, common - key + 1);
         g.N = keys < tile->to - key ? keys : whole_panels(t->nn, tile->to - key);
         gemm_serial(t->nn, &g, t->thread);
     }
 }
 
-static void fill(float *row, int from, int to, float value)
+/* The keys that the queries of a tile see, as columns of their scores. */
+static void find_seen(const struct task *t, const struct tile *tile, struct score_rows *at)
 {
-    for (int j = from; j < to; j++)
-        row[j] = value;
-}
+    int window = t->call->window;
 
-/* Scores of keys that query r of the tile does not see, among the n that there are. */
-static void mask(const struct task *t, const struct tile *tile, int r, float *row, int n)
-{
-    int i = tile->i + r, window = t->call->window;
-    int first = window > 0 ? i - window + 1 - tile->from : 0;
+    at->rows = tile->rows;
+    at->n = whole_panels(t->nn, tile->to - tile->from);
+    at->ld = t->memory.ld;
+    for (int r = 0; r < tile->rows; r++) {
+        int last = token_of(t, tile->i + r), first = window > 0 ? last - window + 1 : 0;
 
-    fill(row, 0, first < n ? first : n, -INFINITY);
-    fill(row, i + 1 - tile->from, n, -INFINITY);
+        at->seen[r].from = first > tile->from ? first - tile->from : 0;
+        at->seen[r].to = (last < tile->to ? last + 1 : tile->to) - tile->from;
+    }
 }
 
 static void forward_tile(const struct task *t, const struct tile *tile)
 {
     const struct attention_call *call = t->call;
-    const struct nn_kernels *kernels = t->nn->kernels;
-    float *s = t->memory.p, *o = call->o + query_at(t, tile->h, tile->i);
-    float sum[ATTENTION_TILE] = { 0 };
-    int n = whole_panels(t->nn, tile->to - tile->from);
+    float max[ATTENTION_TILE], sum[ATTENTION_TILE];
+    size_t row = (size_t)call->H * call->D;
+    struct score_rows at;
 
-    scores(t, tile, call->q, t->memory.keys_t, t->scale, s);
-    for (int r = 0; r < tile->rows; r++) {
-        float *row = s + (size_t)r * t->memory.ld, max;
-
-        mask(t, tile, r, row, n);
-        kernels->exp_row(row, &max, &sum[r], n);
-        call->lse[(size_t)(t->start + tile->i + r) * call->H + tile->h] = max + logf(sum[r]);
-    }
-    combine(t, tile, s, t->memory.values, 1.0f, 0.0f, call->o);
+    find_seen(t, tile, &at);
+    scores(t, tile, call->q, t->memory.keys_t, t->scale, t->memory.p);
+    t->nn->kernels->exp_rows(&at, t->memory.p, max, sum);
     for (int r = 0; r < tile->rows; r++)
-        kernels->scale(o + (size_t)r * call->H * call->D, 1.0f / sum[r], call->D);
+        call->lse[(size_t)(t->first + tile->i + r) * call->H + tile->h] = max[r] + logf(sum[r]);
+    combine(t, tile, t->memory.p, t->memory.values, 1.0f, 0.0f, call->o);
+    t->nn->kernels->divide_rows(call->o + query_at(t, tile->h, tile->i), row, sum, tile->rows,
+                                call->D);
 }
 
 static void forward_task(const struct task *t)
@@ -297,24 +330,26 @@ static void forward_task(const struct task *t)
     pack(t, t->memory.keys_t, call->k, 1, 0, t->T);
     pack(t, t->memory.values, call->v, 0, 0, t->T);
     for (int h = t->g * share; h < (t->g + 1) * share; h++)
-        for (int i = 0; i < t->T; i += step) {
-            int rows = t->T - i < step ? t->T - i : step;
-            int first = call->window > 0 && i >= call->window ? i - call->window + 1 : 0;
-            struct tile tile = { h, i, rows, first / width * width, i + rows, 0, t->T };
+        for (int i = 0; i < t->Q; i += step) {
+            int rows = t->Q - i < step ? t->Q - i : step, token = token_of(t, i);
+            int first = call->window > 0 && token >= call->window ? token - call->window + 1 : 0;
+            struct tile tile = { h, i,   rows, first / width * width, token_of(t, i + rows - 1) + 1,
+                                 0, t->T };
 
             forward_tile(t, &tile);
         }
 }
 
-/* What n products of a head over half the square of each block come to: what the mathematics needs. */
+/* What n products of a head with the keys that each query sees come to: what the mathematics needs. */
 static double products(const struct attention_call *call, int n)
 {
     double sum = 0.0;
 
     for (int b = 0; b < call->n_blocks; b++) {
-        double T = call->blocks[b + 1] - call->blocks[b];
+        int start = call->blocks[b], end = queries_before(call, call->blocks[b + 1]);
 
-        sum += T * T;
+        for (int i = queries_before(call, start); i < end; i++)
+            sum += 2.0 * ((call->query ? call->query[i] : i) - start) + 1.0;
     }
     return n * sum * call->D;
 }
@@ -349,47 +384,71 @@ static void backward_rows(const struct task *t, const struct tile *tile, int r0,
     float *ds = t->memory.ds + (size_t)r0 * t->memory.ld;
     struct tile part = *tile;
     float beta = tile->first == 0 ? 0.0f : 1.0f;
-    int n;
+    float lse[ATTENTION_TILE], delta[ATTENTION_TILE];
+    struct score_rows at;
 
     part.i += r0;
     part.rows = rows;
-    part.to = part.i + rows < tile->to ? part.i + rows : tile->to;
-    n = whole_panels(t->nn, part.to - part.from);
+    part.to = token_of(t, part.i + rows - 1) + 1;
+    part.to = part.to < tile->to ? part.to : tile->to;
+    for (int r = 0; r < rows; r++) {
+        size_t query = (size_t)(t->first + part.i + r) * call->H + tile->h;
+
+        lse[r] = call->lse[query];
+        delta[r] = to->delta[query];
+    }
+    find_seen(t, &part, &at);
     scores(t, &part, call->q, t->memory.keys_t, t->scale, p);
     scores(t, &part, to->d_o, t->memory.values_t, 1.0f, ds);
-    for (int r = 0; r < rows; r++) {
-        size_t at = (size_t)(t->start + part.i + r) * call->H + tile->h,
-               row = (size_t)r * t->memory.ld;
-
-        mask(t, &part, r, p + row, n);
-        t->nn->kernels->prob_rows(p + row, ds + row, call->lse[at], to->delta[at], n);
-    }
+    t->nn->kernels->prob_rows(&at, p, ds, lse, delta);
     combine(t, &part, ds, t->memory.keys, t->scale, beta, to->dq);
 }
 
-/*
- * The n keys from key on, and the queries of a head that see any of them. The last of these see all keys and come
- * first: they write dk_t and dv_t where the head is the first one.
- */
+/* Queries [from, to) of a block: those that see any of the n keys from key on. */
+struct queries {
+    int from, to;
+};
+
+static struct queries queries_of(const struct task *t, int key, int n)
+{
+    int window = t->call->window;
+    int end = window > 0 && t->T - key >= n + window ? key + n + window - 1 : t->T;
+
+    return (struct queries){ query_from(t, key), query_from(t, end) };
+}
+
+/* The n keys from key on, and the queries of a head that see any of them, the last first; writes: these set dk_t and dv_t. */
 static void backward_head(const struct task *t, int h, int key, int n, int writes,
                           const struct gradients *to)
 {
     const struct attention_call *call = t->call;
+    struct queries seeing = queries_of(t, key, n);
     int height = tile_height(t->nn);
-    int end =
-        call->window > 0 && t->T - key >= n + call->window ? key + n + call->window - 1 : t->T;
 
-    for (int i = key + (end - key - 1) / height * height; i >= key; i -= height) {
-        float beta = writes && i + height >= end ? 0.0f : 1.0f;
-        int rows = end - i < height ? end - i : height;
-        struct tile tile = { h, i, rows, key, i + rows < key + n ? i + rows : key + n, key, n };
-        int step = i < key + n ? t->nn->products->tile_rows : height; // little above the diagonal
+    if (seeing.from == seeing.to)
+        return;
+    for (int i = seeing.from + (seeing.to - seeing.from - 1) / height * height; i >= seeing.from;
+         i -= height) {
+        int rows = seeing.to - i < height ? seeing.to - i : height;
+        int end = token_of(t, i + rows - 1) + 1 < key + n ? token_of(t, i + rows - 1) + 1 : key + n;
+        struct tile tile = { h, i, rows, key, end, key, n };
+        int step = token_of(t, i) < key + n ? t->nn->products->tile_rows
+                                            : height; // little above the diagonal
+        float beta = writes && i + rows == seeing.to ? 0.0f : 1.0f;
 
         for (int r = 0; r < rows; r += step)
             backward_rows(t, &tile, r, rows - r < step ? rows - r : step, to);
         scatter(t, &tile, t->memory.ds, call->q, t->scale, beta, t->memory.dk_t);
         scatter(t, &tile, t->memory.p, to->d_o, 1.0f, beta, t->memory.dv_t);
     }
+}
+
+/* The last query that sees any of n keys is past them all: then its tile sets dk_t and dv_t of each. */
+static int last_is_past(const struct task *t, int key, int n)
+{
+    struct queries seeing = queries_of(t, key, n);
+
+    return seeing.to > seeing.from && token_of(t, seeing.to - 1) >= key + n - 1;
 }
 
 static void backward_task(const struct task *t, const struct gradients *to)
@@ -399,16 +458,20 @@ static void backward_task(const struct task *t, const struct gradients *to)
     size_t ld = (size_t)call->G * call->D;
     const struct nn_kernels *kernels = t->nn->kernels;
 
-    for (int i = 0; call->window > 0 && i < t->T; i++) // without one all see the first keys
+    for (int i = 0; call->window > 0 && i < t->Q; i++) // without one all see the first keys
         memset(to->dq + query_at(t, first, i), 0, (size_t)share * call->D * sizeof(float));
     for (int key = 0; key < t->T; key += RUN) {
-        int n = t->T - key < RUN ? t->T - key : RUN;
+        int n = t->T - key < RUN ? t->T - key : RUN, all = last_is_past(t, key, n);
 
+        if (!all) {
+            memset(t->memory.dk_t, 0, (size_t)call->D * RUN_STRIDE * sizeof(float));
+            memset(t->memory.dv_t, 0, (size_t)call->D * RUN_STRIDE * sizeof(float));
+        }
         pack(t, t->memory.keys_t, call->k, 1, key, n);
         pack(t, t->memory.values_t, call->v, 1, key, n);
         pack(t, t->memory.keys, call->k, 0, key, n);
         for (int h = first; h < first + share; h++)
-            backward_head(t, h, key, n, h == first, to);
+            backward_head(t, h, key, n, all && h == first, to);
         kernels->transpose(to->dk + key_at(t, key), ld, t->memory.dk_t, RUN_STRIDE, call->D, n);
         kernels->transpose(to->dv + key_at(t, key), ld, t->memory.dv_t, RUN_STRIDE, call->D, n);
     }
@@ -417,18 +480,17 @@ static void backward_task(const struct task *t, const struct gradients *to)
 void attention_backward(const struct nn *nn, const struct attention_call *call, int longest,
                         const float *d_o, float *delta, float *dq, float *dk, float *dv)
 {
-    int tasks = call->n_blocks * call->G, N = call->blocks[call->n_blocks];
+    int tasks = call->n_blocks * call->G;
     struct gradients to = { d_o, delta, dq, dk, dv };
     struct nn chosen = kernels_for(nn, call->D);
 
 #pragma omp parallel for num_threads(nn->threads) schedule(static) if (nn->threads > 1)
-    for (int i = 0; i < N; i++)
-        for (int h = 0; h < call->H; h++) {
-            size_t at = (size_t)i * call->H + h;
+    for (int i = 0; i < call->Q; i++) {
+        size_t at = (size_t)i * call->H;
 
-            delta[at] = nn->kernels->dot(d_o + at * (size_t)call->D, call->o + at * (size_t)call->D,
-                                         call->D);
-        }
+        nn->kernels->dot_rows(delta + at, d_o + at * call->D, call->o + at * call->D, call->H,
+                              call->D);
+    }
 #pragma omp parallel for num_threads(nn->threads) schedule(dynamic, 1) if (nn->threads > 1)
     for (int i = 0; i < tasks; i++) {
         struct task task = task_of(&chosen, call, i);

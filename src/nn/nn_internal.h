@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "nn/attention.h"
 #include "nn/gemm.h"
 
 /* Once per process: libraries use one thread, the threads are ours. */
@@ -16,7 +17,7 @@ struct gemm_kernels {
     size_t (*scratch_floats)(void);
     void (*block)(const struct gemm_call *g, float *scratch);
     int tile_rows;   // products of this many rows of A waste nothing
-    int panel_width; // nor do those of this many columns of B; a power of 2
+    int panel_width; // nor do those of this many columns of B, or half as many; a power of 2
     /*
      * op(B) [K,N] laid out once for many products, in panels of so many
      * columns, the last filled up with zeros, from the start of a cache line on.
@@ -27,6 +28,18 @@ struct gemm_kernels {
     size_t (*panels_floats)(int K, int N);
     size_t (*panel_at)(int K, int k, int n);
     void (*pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
+};
+
+/*
+ * Rows of scores, ld apart, n numbers of each, a multiple of the panel width. Those of keys that the row's query
+ * sees count, the others become 0; the whole half panels that hold any of the former must have been written.
+ */
+struct score_rows {
+    int rows, n;
+    size_t ld;
+    struct {
+        int from, to;
+    } seen[ATTENTION_TILE];
 };
 
 struct nn_kernels {
@@ -41,14 +54,14 @@ struct nn_kernels {
     void (*swiglu_forward)(float *y, const float *gate, const float *up, size_t n);
     void (*swiglu_backward)(float *dgate, float *dup, float *y, const float *dy, const float *gate,
                             const float *up, size_t n);
-    /* Attention: n is a multiple of the panel width, keys that are not seen have a score of -infinity. */
-    void (*exp_row)(float *row, float *max, float *sum, int n); // row = e^(row - max)
-    void (*prob_rows)(float *p, float *ds, float lse, float delta,
-                      int n); // p = e^(p - lse), ds = p (ds - delta)
+    void (*exp_rows)(const struct score_rows *at, float *s, float *max,
+                     float *sum); // s = e^(s - max)
+    void (*prob_rows)(const struct score_rows *at, float *p, float *ds, const float *lse,
+                      const float *delta); // p = e^(p - lse), ds = p (ds - delta)
     /* out [cols,rows] = in [rows,cols]^T, their rows ldo and ldi apart. */
     void (*transpose)(float *out, size_t ldo, const float *in, size_t ldi, int rows, int cols);
-    void (*scale)(float *y, float factor, int n);
-    float (*dot)(const float *a, const float *b, int n);
+    void (*divide_rows)(float *y, size_t ld, const float *divisor, int rows, int n);
+    void (*dot_rows)(float *y, const float *a, const float *b, int rows, int n); // a, b [rows,n]
     void (*add)(float *y, const float *x, size_t n);
     void (*add_bias)(float *y, const float *bias, int n, int O);
     double (*cross_entropy_row)(float *logits, int target, int V);

@@ -10,9 +10,9 @@
  * are made again do not count.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "nn/attention.h"
 #include "nn/gemm.h"
@@ -26,51 +26,64 @@ static const double SECONDS = 0.7; // of each case
 
 enum { Q, K, V, O, D_O, DQ, DK, DV, ARRAYS };
 
-static float *numbers(size_t n)
-{
-    float *x = malloc(n * sizeof(*x));
+/* What both passes over a block take. */
+struct data {
+    float *x[ARRAYS], *lse, *delta, *scratch;
+};
 
-    for (size_t i = 0; i < n; i++)
+static float *numbers(struct arena *arena, size_t n)
+{
+    float *x = arena_take(arena, n, sizeof(*x));
+
+    for (size_t i = 0; x && i < n; i++)
         x[i] = (float)((i * 2654435761u) >> 8 & 0xFFFFu) * 0x1p-16f - 0.5f;
     return x;
 }
 
-/* Best seconds of both passes over one block of T tokens. */
-static double best_of(const struct nn *nn, int T, int H, int G, int D)
+static void place(struct data *d, struct arena *arena, const struct nn *nn, int T, int H, int D)
+{
+    for (int i = 0; i < ARRAYS; i++)
+        d->x[i] = numbers(arena, (size_t)T * H * D);
+    d->lse = numbers(arena, (size_t)T * H);
+    d->delta = numbers(arena, (size_t)T * H);
+    d->scratch = numbers(arena, attention_scratch_floats(nn, T, D));
+}
+
+/* Best seconds of both passes over one block of T tokens; negative where there is no memory. */
+static double best_of(const struct nn *nn, int T, int H, int G, int D, struct error *err)
 {
     int blocks[2] = { 0, T };
-    size_t bytes = attention_scratch_floats(nn, T, D) * sizeof(float), queries = (size_t)T * H * D;
-    float *x[ARRAYS], *lse = numbers((size_t)T * H), *delta = numbers((size_t)T * H);
-    float *scratch = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    struct arena arena = { 0 };
     struct attention_call call;
-    double best = 1e9, end = clock_s() + SECONDS;
+    struct data d;
+    double best = 1e9, end;
 
-    for (int i = 0; i < ARRAYS; i++)
-        x[i] = numbers(queries);
-    call = (struct attention_call){ .q = x[Q],
-                                    .k = x[K],
-                                    .v = x[V],
-                                    .o = x[O],
-                                    .lse = lse,
+    place(&d, &arena, nn, T, H, D);
+    if (arena_open(&arena, arena.peak, err) < 0)
+        return -1.0;
+    place(&d, &arena, nn, T, H, D);
+    call = (struct attention_call){ .q = d.x[Q],
+                                    .k = d.x[K],
+                                    .v = d.x[V],
+                                    .o = d.x[O],
+                                    .lse = d.lse,
                                     .blocks = blocks,
                                     .n_blocks = 1,
+                                    .Q = T,
                                     .H = H,
                                     .G = G,
                                     .D = D,
-                                    .scratch = scratch };
+                                    .scratch = d.scratch };
+    end = clock_s() + SECONDS;
     for (int n = 0; n < 2 || clock_s() < end; n++) {
         double start = clock_s(), s;
 
         attention_forward(nn, &call, T);
-        attention_backward(nn, &call, T, x[D_O], delta, x[DQ], x[DK], x[DV]);
+        attention_backward(nn, &call, T, d.x[D_O], d.delta, d.x[DQ], d.x[DK], d.x[DV]);
         s = clock_s() - start;
         best = s < best ? s : best;
     }
-    for (int i = 0; i < ARRAYS; i++)
-        free(x[i]);
-    free(lse);
-    free(delta);
-    free(scratch);
+    arena_close(&arena);
     return best;
 }
 
@@ -90,8 +103,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int T = cases[i][0], H = cases[i][1], G = cases[i][2], D = cases[i][3];
         double flops = 6.0 * T * T * D * H, rate = gemm_measure_rate(&native, DTYPE_F32, 0.2, &err);
-        double got = flops / best_of(&nn, T, H, G, D), after;
+        double best = best_of(&nn, T, H, G, D, &err), got = flops / best, after;
 
+        if (best < 0.0) {
+            (void)fprintf(stderr, "error: %s\n", err.msg);
+            return 1;
+        }
         after = gemm_measure_rate(&native, DTYPE_F32, 0.2, &err);
         rate = after > rate ? after : rate;
         (void)printf("%d tokens, width %d: %.1f GFLOP/s of %.1f: %.0f %%\n", T, D, got * 1e-9,

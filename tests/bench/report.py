@@ -252,7 +252,7 @@ def tokenizer_table(text):
 
 
 def elementwise_table(found):
-    lines = ["| pass | arrays read and written | GB/s | memory, GB/s | share |", "|---|---:|---:|---:|---:|"]
+    lines = ["| pass | arrays moved | GB/s | memory, GB/s | share |", "|---|---:|---:|---:|---:|"]
     for name, arrays, got, memory in found:
         lines.append(f"| {name} | {arrays} | {got} | {memory} | {100 * float(got) / float(memory):.0f} % |")
     return "\n".join(lines)
@@ -366,9 +366,9 @@ papers on FlashAttention count (Dao 2023).
 
 ## Passes over memory
 
-`tests/bench/elementwise` on one core, arrays of 64 MiB. Bytes are those of the arrays that a pass reads and writes;
-memory's rate is that of z = x + 3 y. A pass that writes where it has read can be above it: z is read, too, before it
-is written.
+`tests/bench/elementwise` on one core, arrays of 64 MiB. Bytes are those that move: of what is written where nothing
+was read twice as many, since a cache reads a line before it takes a part of it. Memory's rate is that of z = x + 3 y,
+counted alike. Fewer streams can be above it, and what a cache of all cores still holds.
 
 {elementwise}
 

@@ -96,14 +96,17 @@ static void swiglu_backward(float *dgate, float *dup, float *y, const float *dy,
 static float row_max(const float *row, int n)
 {
     float lane[NR], max = -INFINITY;
-    int whole = n / NR * NR;
+    int i;
 
     for (int j = 0; j < NR; j++)
         lane[j] = -INFINITY;
-    for (int i = 0; i < whole; i += NR)
+    for (i = 0; i + NR <= n; i += NR)
         for (int j = 0; j < NR; j++)
             lane[j] = row[i + j] > lane[j] ? row[i + j] : lane[j];
-    for (int i = whole; i < n; i++)
+    for (; i + VLEN <= n; i += VLEN)
+        for (int j = 0; j < VLEN; j++)
+            lane[j] = row[i + j] > lane[j] ? row[i + j] : lane[j];
+    for (; i < n; i++)
         max = row[i] > max ? row[i] : max;
 #pragma GCC unroll 8
     for (int half = NR / 2; half > 0; half /= 2)
@@ -112,29 +115,100 @@ static float row_max(const float *row, int n)
     return lane[0] > max ? lane[0] : max;
 }
 
-static void exp_row(float *row, float *max, float *sum, int n)
+/* Of the vector at i of a row, what is not in [from, to) becomes -infinity. */
+INLINE void hide(float *row, int i, int from, int to)
 {
-    float top = row_max(row, n), lane[VLEN] = { 0 };
+    float lane[VLEN];
 
-    for (int i = 0; i < n; i += VLEN)
-        for (int j = 0; j < VLEN; j++) {
-            row[i + j] = exp_bounded(row[i + j] - top);
-            lane[j] += row[i + j];
-        }
-#pragma GCC unroll 8
-    for (int half = VLEN / 2; half > 0; half /= 2)
-        for (int j = 0; j < half; j++)
-            lane[j] += lane[j + half];
-    *max = top;
-    *sum = lane[0];
+    memcpy(lane, row + i, sizeof(lane));
+    for (int j = 0; j < VLEN; j++)
+        lane[j] = i + j >= from && i + j < to ? lane[j] : -INFINITY;
+    memcpy(row + i, lane, sizeof(lane));
 }
 
-static void prob_rows(float *p, float *ds, float lse, float delta, int n)
+/* A row of scores, and its vectors that hold any that count. */
+struct seen {
+    float *row;
+    int from, to;
+};
+
+static struct seen seen_of(const struct score_rows *at, float *s, int r)
 {
-#pragma omp simd
-    for (int i = 0; i < n; i++) {
-        p[i] = exp_bounded(p[i] - lse);
-        ds[i] = p[i] * (ds[i] - delta);
+    int from = at->seen[r].from, to = at->seen[r].to;
+
+    return (struct seen){ s + (size_t)r * at->ld, from < to ? from / VLEN * VLEN : 0,
+                          from < to ? (to + VLEN - 1) / VLEN * VLEN : 0 };
+}
+
+/* Those in these vectors that do not count become -infinity. */
+static void hide_others(const struct score_rows *at, const struct seen *seen, int r)
+{
+    int from = at->seen[r].from, to = at->seen[r].to;
+
+    if (seen->from < from && from < to)
+        hide(seen->row, seen->from, from, to);
+    if (to < seen->to)
+        hide(seen->row, seen->to - VLEN, from, to);
+}
+
+/* Beside these vectors all become 0: mostly one or two, for which the compiler must not call memset(). */
+INLINE void clear_others(const struct score_rows *at, const struct seen *seen)
+{
+    const vfloat zero = vrounded((vfloat){ 0 });
+
+    for (int i = 0; i < seen->from; i += VLEN)
+        vstore(seen->row + i, zero);
+    for (int i = seen->to; i < at->n; i += VLEN)
+        vstore(seen->row + i, zero);
+}
+
+/* First all maxima, then all exponentials: a row alone would wait for its maximum. */
+static void exp_rows(const struct score_rows *at, float *s, float *max, float *sum)
+{
+    for (int r = 0; r < at->rows; r++) {
+        struct seen seen = seen_of(at, s, r);
+
+        hide_others(at, &seen, r);
+        max[r] = row_max(seen.row + seen.from, seen.to - seen.from);
+    }
+    for (int r = 0; r < at->rows; r++) {
+        struct seen seen = seen_of(at, s, r);
+        float lane[VLEN] = { 0 }, top = max[r];
+
+        for (int i = seen.from; i < seen.to; i += VLEN)
+            for (int j = 0; j < VLEN; j++) {
+                seen.row[i + j] = exp_bounded(seen.row[i + j] - top);
+                lane[j] += seen.row[i + j];
+            }
+#pragma GCC unroll 8
+        for (int half = VLEN / 2; half > 0; half /= 2)
+            for (int j = 0; j < half; j++)
+                lane[j] += lane[j + half];
+        sum[r] = lane[0];
+        clear_others(at, &seen);
+    }
+}
+
+INLINE void prob_row(float *restrict p, float *restrict ds, int n, float lse, float delta)
+{
+    for (int i = 0; i < n; i += VLEN)
+        for (int j = 0; j < VLEN; j++) {
+            p[i + j] = exp_bounded(p[i + j] - lse);
+            ds[i + j] = p[i + j] * (ds[i + j] - delta);
+        }
+}
+
+static void prob_rows(const struct score_rows *at, float *p, float *ds, const float *lse,
+                      const float *delta)
+{
+    for (int r = 0; r < at->rows; r++) {
+        struct seen prob = seen_of(at, p, r), slope = seen_of(at, ds, r);
+
+        hide_others(at, &prob, r);
+        prob_row(prob.row + prob.from, slope.row + prob.from, prob.to - prob.from, lse[r],
+                 delta[r]);
+        clear_others(at, &prob);
+        clear_others(at, &slope);
     }
 }
 
@@ -159,21 +233,27 @@ static void transpose(float *out, size_t ldo, const float *in, size_t ldi, int r
             out[(size_t)c * ldo + r] = in[(size_t)r * ldi + c];
 }
 
-static void scale(float *y, float factor, int n)
+static void divide_rows(float *y, size_t ld, const float *divisor, int rows, int n)
 {
+    for (int r = 0; r < rows; r++) {
+        float factor = 1.0f / divisor[r], *row = y + (size_t)r * ld;
+
 #pragma omp simd
-    for (int i = 0; i < n; i++)
-        y[i] *= factor;
+        for (int i = 0; i < n; i++)
+            row[i] *= factor;
+    }
 }
 
-static float dot(const float *a, const float *b, int n)
+static void dot_rows(float *y, const float *a, const float *b, int rows, int n)
 {
-    float sum = 0.0f;
+    for (int r = 0; r < rows; r++, a += n, b += n) {
+        float sum = 0.0f;
 
 #pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
+        for (int i = 0; i < n; i++)
+            sum += a[i] * b[i];
+        y[r] = sum;
+    }
 }
 
 static void add(float *y, const float *x, size_t n)
@@ -256,11 +336,11 @@ const struct nn_kernels SIMD(nn_kernels) = {
     .rope_rotate = rope_rotate,
     .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward,
-    .exp_row = exp_row,
+    .exp_rows = exp_rows,
     .prob_rows = prob_rows,
     .transpose = transpose,
-    .scale = scale,
-    .dot = dot,
+    .divide_rows = divide_rows,
+    .dot_rows = dot_rows,
     .add = add,
     .add_bias = add_bias,
     .cross_entropy_row = cross_entropy_row,

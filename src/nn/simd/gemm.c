@@ -163,6 +163,7 @@ TILE(tile_packed_short_ahead, SHORT, NV, 1, SHORT, 1, 0)
 
 /* Whole rows of op(A) as they lie: for few columns, packing would cost more. */
 TILE(tile_direct, MR, NV, g->lda, 1, 0, 0)
+TILE(tile_direct_narrow, MR, 1, g->lda, 1, 0, 0)
 TILE(tile_direct_tall, TALL, 1, g->lda, 1, 0, 0)
 TILE(tile_direct_transposed, MR, NV, 1, g->lda, 0, 0)
 
@@ -502,10 +503,12 @@ static void direct_product(const struct gemm_call *g, const struct block *at)
 {
     int tall = g->N <= VLEN && !g->trans_a;
     int mr = tall ? TALL : MR;
-    int whole = at->mc / mr * mr;
+    int whole = at->mc / mr * mr, rest_rows = at->mc - whole;
     size_t rs = g->trans_a ? 1 : g->lda, ks = g->trans_a ? g->lda : 1;
     struct block rest = *at;
 
+    if (rest_rows > 0 && whole > 0 && tile_rows(mr + rest_rows) == SHORT)
+        whole -= mr; // two short tiles are fewer rows than a whole and a short one
     for (int j = 0; j < at->nc; j += NR) {
         struct tile t = tile_at(g, at, j);
 
@@ -517,6 +520,8 @@ static void direct_product(const struct gemm_call *g, const struct block *at)
                 tile_direct_tall(g, &t);
             else if (g->trans_a)
                 tile_direct_transposed(g, &t);
+            else if (t.n <= VLEN)
+                tile_direct_narrow(g, &t);
             else
                 tile_direct(g, &t);
         }

@@ -1,6 +1,7 @@
 /*
  * Attention against double loops, backward against the derivative formula in
- * double; several blocks at once; odd sizes around the tile.
+ * double; several blocks at once; odd sizes around the tile; all tokens ask or
+ * some of them.
  */
 #include "nn_test.h"
 
@@ -22,6 +23,25 @@ enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 static int first_key(const struct shape *s, int start, int i)
 {
     return s->window > 0 && i - s->window + 1 > start ? i - s->window + 1 : start;
+}
+
+/* Which tokens ask. */
+enum asking { ALL, LAST, SOME, FEW, ASKINGS };
+
+static int asks(const struct shape *s, int block, int i, enum asking asking)
+{
+    int start = s->blocks[block], T = s->blocks[block + 1] - start;
+
+    switch (asking) {
+    case LAST:
+        return i - start >= T - T / 3;
+    case SOME:
+        return (i * 7 / 5 & 3) != 0;
+    case FEW: // not in the first block
+        return block > 0 && i % 61 == 20;
+    default:
+        return 1;
+    }
 }
 
 /* o, dq, dk, dv in double; p is scratch for one row. */
@@ -78,24 +98,41 @@ static void compare(const char *what, const float *got, const double *want, size
         nn_expect(what, (double)got[i], want[i], 4.0);
 }
 
-static void check(const struct nn_case *c, const struct shape *s)
+/* The rows of tokens that ask, [Q,width], as a block of their own. */
+static float *taken(const float *x, const int *query, int Q, size_t width)
 {
-    int N = s->blocks[s->n_blocks];
-    size_t nq = (size_t)N * s->H * s->D, nk = (size_t)N * s->G * s->D;
-    float *q = nn_random(nq, 1), *k = nn_random(nk, 2), *v = nn_random(nk, 3);
-    float *d_o = nn_random(nq, 4), *o = nn_random(nq, 5), *lse = nn_random((size_t)N * s->H, 6);
+    float *rows = malloc(((size_t)Q * width + 1) * sizeof(*rows));
+
+    for (int i = 0; i < Q; i++)
+        memcpy(rows + (size_t)i * width, x + (size_t)query[i] * width, width * sizeof(*rows));
+    return rows;
+}
+
+static void compare_taken(const char *what, const float *got, const double *want, const int *query,
+                          int Q, size_t width)
+{
+    for (int i = 0; i < Q; i++)
+        compare(what, got + (size_t)i * width, want + (size_t)query[i] * width, width);
+}
+
+static void check(const struct nn_case *c, const struct shape *s, enum asking asking)
+{
+    int N = s->blocks[s->n_blocks], Q = 0, *query = malloc((size_t)N * sizeof(*query));
+    size_t width = (size_t)s->H * s->D, nq = (size_t)N * width, nk = (size_t)N * s->G * s->D;
+    float *all_q = nn_random(nq, 1), *k = nn_random(nk, 2), *v = nn_random(nk, 3);
+    float *all_d_o = nn_random(nq, 4), *o = nn_random(nq, 5), *q, *d_o;
+    float *lse = nn_random((size_t)N * s->H, 6), *delta = nn_random((size_t)N * s->H, 10);
     float *dq = nn_random(nq, 7), *dk = nn_random(nk, 8), *dv = nn_random(nk, 9);
-    float *delta = nn_random((size_t)N * s->H, 10);
     size_t bytes = attention_scratch_floats(&c->nn, N, s->D) * sizeof(float);
     float *scratch = aligned_alloc(64, (bytes + 63) / 64 * 64);
     double *p = calloc((size_t)N, sizeof(*p));
     struct reference r = { calloc(nq, 8), calloc(nq, 8), calloc(nk, 8), calloc(nk, 8) };
-    struct attention_call call = { .q = q,
-                                   .k = k,
+    struct attention_call call = { .k = k,
                                    .v = v,
                                    .o = o,
                                    .lse = lse,
                                    .blocks = s->blocks,
+                                   .query = asking == ALL ? NULL : query,
                                    .n_blocks = s->n_blocks,
                                    .H = s->H,
                                    .G = s->G,
@@ -104,19 +141,27 @@ static void check(const struct nn_case *c, const struct shape *s)
                                    .scratch = scratch };
 
     for (int b = 0; b < s->n_blocks; b++)
-        for (int i = s->blocks[b]; i < s->blocks[b + 1]; i++)
+        for (int i = s->blocks[b]; i < s->blocks[b + 1]; i++) {
+            if (!asks(s, b, i, asking))
+                continue;
+            query[Q++] = i;
             for (int h = 0; h < s->H; h++)
-                reference_row(s, q, k, v, d_o, s->blocks[b], i, h, p, &r);
+                reference_row(s, all_q, k, v, all_d_o, s->blocks[b], i, h, p, &r);
+        }
+    call.Q = Q;
+    call.q = q = taken(all_q, query, Q, width);
+    d_o = taken(all_d_o, query, Q, width);
     memset(scratch, 0xff, bytes); // NaN: what is read was written before
     attention_forward(&c->nn, &call, N);
     memset(scratch, 0xff, bytes);
     attention_backward(&c->nn, &call, N, d_o, delta, dq, dk, dv);
-    compare("o", o, r.o, nq);
-    compare("dq", dq, r.dq, nq);
+    compare_taken("o", o, r.o, query, Q, width);
+    compare_taken("dq", dq, r.dq, query, Q, width);
     compare("dk", dk, r.dk, nk);
     compare("dv", dv, r.dv, nk);
-    free(q), free(k), free(v), free(d_o), free(o), free(lse), free(dq), free(dk), free(dv);
-    free(delta), free(scratch), free(p), free(r.o), free(r.dq), free(r.dk), free(r.dv);
+    free(all_q), free(q), free(k), free(v), free(all_d_o), free(d_o), free(o), free(lse);
+    free(dq), free(dk), free(dv), free(delta), free(scratch), free(p), free(query);
+    free(r.o), free(r.dq), free(r.dk), free(r.dv);
 }
 
 static void forward_and_backward_equal_double_loops(void **state)
@@ -127,7 +172,8 @@ static void forward_and_backward_equal_double_loops(void **state)
     (void)state;
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SHAPES; s++)
-            check(&cases[c], &shapes[s]);
+            for (int asking = ALL; asking < ASKINGS; asking++)
+                check(&cases[c], &shapes[s], (enum asking)asking);
     nn_cases_close(cases, n);
 }
 

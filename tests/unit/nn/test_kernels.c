@@ -245,6 +245,7 @@ static void exponentials_are_right_to_an_ulp(void **state)
 {
     enum { N = 4096 };
     float *x = nn_random(N, 1), *y = malloc(N * sizeof(*y)), max, sum;
+    struct score_rows at = { .rows = 1, .n = N, .ld = N, .seen = { { 0, N } } };
     struct nn_case cases[NN_CASES_MAX];
     int n = nn_cases(cases);
 
@@ -257,7 +258,7 @@ static void exponentials_are_right_to_an_ulp(void **state)
         double want = 0.0;
 
         memcpy(y, x, N * sizeof(*y));
-        cases[c].nn.kernels->exp_row(y, &max, &sum, N);
+        cases[c].nn.kernels->exp_rows(&at, y, &max, &sum);
         assert_true(max == 0.0f);
         for (int i = 0; i < N; i++) {
             double e = exp((double)x[i]);
@@ -270,7 +271,7 @@ static void exponentials_are_right_to_an_ulp(void **state)
         assert_true(y[N - 1] == 0.0f);
         nn_expect("sum of e^x", (double)sum, want, want);
         y[40] = NAN;
-        cases[c].nn.kernels->exp_row(y, &max, &sum, N);
+        cases[c].nn.kernels->exp_rows(&at, y, &max, &sum);
         assert_true(isnan(y[40]) && isnan(sum));
     }
     free(x), free(y);
