@@ -81,10 +81,11 @@ struct schedule_share {
 /*
  * Deals count items to size ranks: the dearest first, each to the rank that
  * has the least so far (the lowest of equals); the largest share is then at most
- * 4/3 of the best possible one (Graham 1969). Where it is still more than 0.5 %
+ * 4/3 of the best possible one (Graham 1969). Where it is still more than 0.2 %
  * above schedule_least_share(), the dearest rank swaps an item for a cheaper one
- * of another rank, or gives it away, as long as that helps, 32 times at most.
- * owner[i] is item i's rank, a function of the costs alone. Sums are exact, so a
+ * of another rank, or gives it away, or, where no swap helps and they are at most
+ * 12, its items and the lightest rank's are divided in the best of all ways, as
+ * long as that helps, 32 times at most. owner[i] is item i's rank, a function of the costs alone. Sums are exact, so a
  * step's rows need not lie side by side. O(count log(count + size)), and each
  * swap O(count) for each item of the dearest rank.
  *

@@ -9,8 +9,9 @@
 #include "base/mem.h"
 #include "data/order.h"
 
-#define CLOSE  0.005 // a share so near to the least possible one is not refined
-#define ROUNDS 32    // swaps tried for a step
+#define CLOSE  0.002 // a share so near to the least possible one is not refined
+#define ROUNDS 32    // changes tried for a step
+#define FEW    12    // items of two ranks that are divided in every way
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -196,14 +197,11 @@ static void consider(struct swap *best, const struct schedule_share *shares, int
 }
 
 /* shares[r] is rank r's here. The swap after which the dearest rank and its partner have least. */
-static struct swap find_swap(const int *owner, int size, const double *cost, size_t count,
-                             const struct schedule_share *shares, int dearest)
+static struct swap find_swap(const int *owner, const double *cost, size_t count,
+                             const struct schedule_share *shares, int dearest, int lightest)
 {
     struct swap best = { count, count, dearest, shares[dearest].load };
-    int lightest = 0;
 
-    for (int r = 1; r < size; r++)
-        lightest = shares[r].load < shares[lightest].load ? r : lightest;
     for (size_t x = 0; x < count; x++) {
         if (owner[x] != dearest)
             continue;
@@ -216,30 +214,88 @@ static struct swap find_swap(const int *owner, int size, const double *cost, siz
     return best;
 }
 
-/* Swaps items of the dearest rank while that helps and there is something to be gained. */
+static void apply_swap(int *owner, const double *cost, size_t count, struct schedule_share *shares,
+                       int dearest, const struct swap *swap)
+{
+    double given = cost[swap->x] - (swap->y < count ? cost[swap->y] : 0.0);
+
+    owner[swap->x] = swap->to;
+    if (swap->y < count)
+        owner[swap->y] = dearest;
+    shares[dearest].load -= given;
+    shares[swap->to].load += given;
+}
+
+/* The n items of two ranks in two parts of which the larger is least: bit i set: item[i] is in the first. */
+static unsigned best_parts(const double *cost, const size_t *item, int n, double *larger)
+{
+    double all = 0.0;
+    unsigned best = 0;
+
+    for (int i = 0; i < n; i++)
+        all += cost[item[i]];
+    *larger = all;
+    for (unsigned parts = 1; parts < 1u << (n - 1); parts++) { // the last item is in the second
+        double first = 0.0;
+
+        for (int i = 0; i < n - 1; i++)
+            first += parts >> i & 1 ? cost[item[i]] : 0.0;
+        if (fmax(first, all - first) < *larger) {
+            *larger = fmax(first, all - first);
+            best = parts;
+        }
+    }
+    return best;
+}
+
+/* Divides the items of two ranks anew where they are few and that makes the larger share less; 0: it does not. */
+static int divide_anew(int *owner, const double *cost, size_t count, struct schedule_share *shares,
+                       int dearest, int other)
+{
+    size_t item[FEW];
+    int n = 0;
+    unsigned parts;
+    double larger;
+
+    for (size_t i = 0; i < count; i++) {
+        if (owner[i] != dearest && owner[i] != other)
+            continue;
+        if (n == FEW)
+            return 0;
+        item[n++] = i;
+    }
+    parts = best_parts(cost, item, n, &larger);
+    if (larger >= shares[dearest].load * (1 - 1e-12))
+        return 0;
+    shares[dearest].load = shares[other].load = 0.0;
+    for (int i = 0; i < n; i++) {
+        owner[item[i]] = parts >> i & 1 ? dearest : other;
+        shares[owner[item[i]]].load += cost[item[i]];
+    }
+    return 1;
+}
+
+/* Takes from the dearest rank, by a swap or else by dividing anew what it and the lightest one have, while that helps. */
 static double refine(int *owner, int size, const double *cost, size_t count,
                      struct schedule_share *shares)
 {
     const double enough = schedule_least_share(size, cost, count) * (1 + CLOSE);
-    int dearest = 0;
 
     for (int round = 0;; round++) {
+        int dearest = 0, lightest = 0;
         struct swap swap;
-        double given;
 
-        for (int r = 0; r < size; r++)
+        for (int r = 1; r < size; r++) {
             dearest = shares[r].load > shares[dearest].load ? r : dearest;
+            lightest = shares[r].load < shares[lightest].load ? r : lightest;
+        }
         if (shares[dearest].load <= enough || round == ROUNDS)
             return shares[dearest].load;
-        swap = find_swap(owner, size, cost, count, shares, dearest);
-        if (swap.x == count)
+        swap = find_swap(owner, cost, count, shares, dearest, lightest);
+        if (swap.x < count)
+            apply_swap(owner, cost, count, shares, dearest, &swap);
+        else if (!divide_anew(owner, cost, count, shares, dearest, lightest))
             return shares[dearest].load;
-        given = cost[swap.x] - (swap.y < count ? cost[swap.y] : 0.0);
-        owner[swap.x] = swap.to;
-        if (swap.y < count)
-            owner[swap.y] = dearest;
-        shares[dearest].load -= given;
-        shares[swap.to].load += given;
     }
 }
 

@@ -289,6 +289,44 @@ static void swaps_find_what_dealing_alone_does_not(void **state)
     assert_true(schedule_deal(owner, 3, cost, 7, items, shares) == 9);
 }
 
+/* The larger of two shares of count items, all ways tried. */
+static double best_of_two(const double *cost, size_t count)
+{
+    double best = INFINITY;
+
+    for (unsigned parts = 0; parts < 1u << count; parts++) {
+        double load[2] = { 0, 0 };
+
+        for (size_t i = 0; i < count; i++)
+            load[parts >> i & 1] += cost[i];
+        best = fmin(best, fmax(load[0], load[1]));
+    }
+    return best;
+}
+
+static void few_rows_on_two_ranks_are_dealt_as_well_as_can_be(void **state)
+{
+    struct schedule_item items[12];
+    struct schedule_share shares[2];
+    int owner[12], plain[12], better = 0;
+    uint32_t x = 3;
+
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        size_t count = 2 + next(&x) % 11;
+        double cost[12], least, got;
+
+        for (size_t i = 0; i < count; i++)
+            cost[i] = 1000 + next(&x) % 9000;
+        least = fmax(best_of_two(cost, count), 1.002 * schedule_least_share(2, cost, count));
+        got = schedule_deal(owner, 2, cost, count, items, shares);
+        assert_true(got <= least * (1 + 1e-12));
+        assert_true(fabs(got - largest_share(owner, 2, cost, count, shares)) <= 1e-9 * got);
+        better += got < 0.99 * deal_plainly(plain, 2, cost, count);
+    }
+    assert_true(better > 20);
+}
+
 /* Rows of 20 to 200 tokens and a few of 2,000: the cost of a row of a 135 M model. */
 static double skewed_cost(uint32_t *x, unsigned one_in)
 {
@@ -346,6 +384,7 @@ int main(void)
         cmocka_unit_test(equal_rows_are_cut_evenly),
         cmocka_unit_test(dealing_is_never_worse_than_the_dearest_row_to_the_lightest_rank),
         cmocka_unit_test(swaps_find_what_dealing_alone_does_not),
+        cmocka_unit_test(few_rows_on_two_ranks_are_dealt_as_well_as_can_be),
         cmocka_unit_test(
             on_skewed_rows_the_slowest_of_8_ranks_is_5_percent_above_the_least_possible),
     };
