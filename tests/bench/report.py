@@ -10,7 +10,8 @@ and on 2 threads, scaling.py, which writes its part of docs/scaling.md, and the 
 tests/bench. `make bench MODEL=FOLDER` builds all that is needed and calls this.
 --large takes a folder that make_model.py wrote: one step of 2 rows of 2048
 tokens, on 1 and 2 ranks. --only measures some parts anew, by their names in
-docs/performance.json. The document says on which machine, with which versions
+docs/performance.json; with --add-rounds those of `peer` or `without_amx` join the
+rounds that are there, of the same code on the same machine. The document says on which machine, with which versions
 and when it was made; figures of other machines differ.
 """
 
@@ -442,6 +443,13 @@ def kept(found, measured):
         json.dump({**before, **found}, f, indent=1)
 
 
+def more_rounds(before, found):
+    """The rounds of two comparisons of the same programs."""
+    return {**found, "rounds": before["rounds"] + found["rounds"], "best": before["best"] + found["best"],
+            "examples": before["examples"] + found["examples"],
+            "runs": {name: before["runs"][name] + runs for name, runs in found["runs"].items()}}
+
+
 def measure(mine, passed, measured):
     h.require_program()
     for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
@@ -457,6 +465,8 @@ def measure(mine, passed, measured):
         kept(about(args), measured)
     for name, how in todo.items():
         found = how()
+        if mine.add_rounds:
+            found = more_rounds(h.read_json(measured)[name], found)
         if found is not None:
             kept({name: found}, measured)
 
@@ -466,6 +476,7 @@ def main():
     own.add_argument("--write", action="store_true")
     own.add_argument("--large", metavar="FOLDER")
     own.add_argument("--only", nargs="+", metavar="PART")
+    own.add_argument("--add-rounds", action="store_true")
     mine, passed = own.parse_known_args()
     measured = os.path.join(DOCS, "performance.json")
     if not mine.write:
