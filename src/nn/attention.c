@@ -60,7 +60,7 @@ static int tile_height(const struct nn *nn)
  */
 static int step_rows(const struct nn *nn, int T)
 {
-    enum { LONG = 1024 };
+    enum { LONG = 384 };
 
     return nn->products->tile_rows * (T < LONG ? 1 : 2);
 }
