@@ -85,9 +85,10 @@ struct schedule_share {
  * above schedule_least_share(), the dearest rank swaps an item for a cheaper one
  * of another rank, or gives it away, or, where no swap helps and they are at most
  * 12, its items and the lightest rank's are divided in the best of all ways, as
- * long as that helps, 32 times at most. owner[i] is item i's rank, a function of the costs alone. Sums are exact, so a
- * step's rows need not lie side by side. O(count log(count + size)), and each
- * swap O(count) for each item of the dearest rank.
+ * long as that helps, 32 times at most. owner[i] is item i's rank, a function of
+ * the costs alone. Sums are exact, so a step's rows need not lie side by side.
+ * O(count log(count + size)), each swap O(count) for each item of the dearest
+ * rank, each division 2^11 sums.
  *
  *   owner [count] out; items [count]: scratch; cost[i] >= 0
  *   shares [size] out: the load of each rank

@@ -105,7 +105,7 @@ struct layer_acts {
     float *q, *k, *v;       // [N,H,D], [N,G,D], [N,G,D] after rotation
     float *att, *lse;       // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
-    float *gate, *up;        // [N,F]; in the last layer, but for x, k and v, N is `labelled`
+    float *gate, *up;        // [N,F]; in the last layer N is `labelled`, but for x, its norm, k and v
     float *xa[SLOT_COUNT];   // [N,R] s dropout(x) A^T
 };
 
@@ -114,7 +114,7 @@ struct model_work {
     struct model_shape shape;
     struct layer_acts *acts; // [L]; layers that are not kept share all but x
     float *x_out;            // [labelled,C] after the last layer
-    float *loss_cosine;      // [labelled,D/2]
+    float *loss_cosine;      // [labelled,D/2] rows of cosine, for the queries of the last layer
     float *loss_sine;        // [labelled,D/2]
     float *cosine, *sine;    // [N,D/2]
     float *h;                // [N,C] normed input
