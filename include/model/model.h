@@ -105,8 +105,8 @@ struct layer_acts {
     float *q, *k, *v;       // [N,H,D], [N,G,D], [N,G,D] after rotation
     float *att, *lse;       // [N,H,D], [N,H]
     float *x_mid, *rstd_mid; // [N,C], [N] after the attention's residual sum
-    float *gate, *up;        // [N,F]; in the last layer N is `labelled`, but for x, its norm, k and v
-    float *xa[SLOT_COUNT];   // [N,R] s dropout(x) A^T
+    float *gate, *up;      // [N,F]; in the last layer N is `labelled`, but for x, its norm, k and v
+    float *xa[SLOT_COUNT]; // [N,R] s dropout(x) A^T
 };
 
 /* Activations and scratch memory for passes up to a shape. */
