@@ -122,12 +122,12 @@ else
 DNNL_SAY := not built in; matrix products use $(BLAS) alone
 endif
 
-# AMX: where the compiler knows it.
-AMX_FLAGS := -mamx-tile -mamx-bf16 -mavx512bf16
-AMX      := $(if $(filter x86_64,$(shell uname -m)),$(shell $(CC) $(AMX_FLAGS) -E -x c /dev/null >/dev/null 2>&1 && echo yes))
+# Instructions for bfloat16: where the compiler knows them.
+BF16_FLAGS := -mamx-tile -mamx-bf16 -mavx512bf16
+BF16     := $(if $(filter x86_64,$(shell uname -m)),$(shell $(CC) $(BF16_FLAGS) -E -x c /dev/null >/dev/null 2>&1 && echo yes))
 
 CPPFLAGS := -Iinclude $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null) \
-            $(HDF5_INC) $(BLAS_INC) $(BLAS_DEF) $(DNNL_INC) $(if $(AMX),-DHAVE_AMX) $(EXTRA_CPPFLAGS)
+            $(HDF5_INC) $(BLAS_INC) $(BLAS_DEF) $(DNNL_INC) $(if $(BF16),-DHAVE_BF16) $(EXTRA_CPPFLAGS)
 # What `lowrank --version` and `lowrank info` say.
 VERSIONS := $(foreach p,$(PKGS) $(BLAS_PKG) $(HDF5_PKG),$(p) $(call pkg_ver,$(p)))
 DEFS     := -DLOWRANK_VERSION='"$(VERSION)"' -DLOWRANK_LIBRARIES='"$(strip $(VERSIONS))"'
@@ -165,10 +165,10 @@ endef
 
 SRC      := $(foreach l,$(filter-out cli,$(LAYERS)),$(wildcard src/$(l)/*.c))
 OBJ      := $(SRC:src/%.c=$(BUILD)/obj/%.o)
-SIMD_SRC := $(if $(filter nn,$(LAYERS)),$(filter-out %/amx.c,$(wildcard src/nn/simd/*.c)))
+SIMD_SRC := $(if $(filter nn,$(LAYERS)),$(filter-out %/bf16.c,$(wildcard src/nn/simd/*.c)))
 ISAS     := generic $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
 OBJ      += $(foreach isa,$(ISAS),$(SIMD_SRC:src/%.c=$(BUILD)/obj/%.$(isa).o))
-OBJ      += $(if $(and $(AMX),$(SIMD_SRC)),$(BUILD)/obj/nn/simd/amx.amx.o)
+OBJ      += $(if $(and $(BF16),$(SIMD_SRC)),$(BUILD)/obj/nn/simd/bf16.bf16.o)
 CLI_SRC  := $(if $(filter cli,$(LAYERS)),$(wildcard src/cli/*.c))
 CLI_OBJ  := $(CLI_SRC:src/%.c=$(BUILD)/obj/%.o)
 LIB      := $(BUILD)/liblowrank.a
@@ -206,7 +206,7 @@ $(BUILD)/obj/%.o: src/%.c $(FLAGS)
 SIMD_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 ISA_FLAGS_generic :=
 ISA_FLAGS_avx2    := -mavx2 -mfma -mf16c -mprefer-vector-width=256
-ISA_FLAGS_amx      = $(ISA_FLAGS_avx512) $(AMX_FLAGS)
+ISA_FLAGS_bf16     = $(ISA_FLAGS_avx512) $(BF16_FLAGS)
 ISA_FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 
 define simd_rule
@@ -214,7 +214,7 @@ $(BUILD)/obj/nn/simd/%.$(1).o: src/nn/simd/%.c $(FLAGS)
 	@mkdir -p $$(@D)
 	$$(SAY)$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) $(SIMD_FLAGS) $(ISA_FLAGS_$(1)) -DNN_ISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
-$(foreach isa,$(ISAS) amx,$(eval $(call simd_rule,$(isa))))
+$(foreach isa,$(ISAS) bf16,$(eval $(call simd_rule,$(isa))))
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)

@@ -57,15 +57,19 @@ struct nn {
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err);
 void nn_close(struct nn *nn);
 
-/* From now on large products round their factors to bfloat16, if the backend is AMX; else nothing happens. */
+/*
+ * From now on large products round their factors to bfloat16, if the backend is AMX, or native on a CPU with
+ * AVX512_BF16; else nothing happens.
+ */
 void nn_use_bf16(struct nn *nn);
+int nn_rounds_to_bf16(const struct nn *nn);
 
 const char *nn_isa(const struct nn *nn);                  // "avx512", "avx2" or "generic"
 const char *gemm_backend_name(enum gemm_backend backend); // as the key gemm_backend spells it
 int gemm_backend_from_name(const char *name);             // -1 when unknown or not built in
 int gemm_rows_apart(enum gemm_backend backend);           // rows independent by construction: ours
 
-/* The instruction set and kernel in words, for logs: "native avx2", "amx", "openblas 0.3.21 Haswell". */
+/* The instruction set and kernel in words, for logs: "native avx2", "amx bf16", "openblas 0.3.21 Haswell". */
 void gemm_describe(const struct nn *nn, char *text, size_t size);
 
 /*

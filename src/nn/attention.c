@@ -125,7 +125,7 @@ static size_t per_thread(const struct nn *nn, int longest, int D)
 static struct nn kernels_for(const struct nn *nn, int D)
 {
     struct nn chosen = *nn;
-#ifdef HAVE_AMX
+#ifdef HAVE_BF16
     enum { PAYS = 128 };
 
     if (nn->products == &gemm_kernels_amx && D < PAYS) {

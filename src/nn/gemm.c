@@ -43,12 +43,10 @@ void gemm_describe(const struct nn *nn, char *text, size_t size)
 {
     switch (nn->backend) {
     case GEMM_AMX:
-#ifdef HAVE_AMX
-        (void)snprintf(text, size, "amx%s", nn->products == &gemm_kernels_amx ? "" : " bf16");
-#endif
+        (void)snprintf(text, size, "amx%s", nn_rounds_to_bf16(nn) ? " bf16" : "");
         break;
     case GEMM_NATIVE:
-        (void)snprintf(text, size, "native %s", nn->kernels->isa);
+        (void)snprintf(text, size, "native %s%s", nn->kernels->isa, nn_rounds_to_bf16(nn) ? " bf16" : "");
         break;
 #ifdef HAVE_ONEDNN
     case GEMM_ONEDNN: {
@@ -157,8 +155,8 @@ static int is_native(const struct nn *nn, const struct gemm_call *g)
 
 static void native_block(const struct nn *nn, const struct gemm_call *g, float *scratch)
 {
-#ifdef HAVE_AMX
-    if (nn->backend == GEMM_AMX && !amx_takes(g)) {
+#ifdef HAVE_BF16
+    if (nn->products != &nn->kernels->gemm && !bf16_takes(g)) {
         nn->kernels->gemm.block(g, scratch);
         return;
     }

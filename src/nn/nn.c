@@ -28,7 +28,7 @@ int gemm_backend_from_name(const char *name)
         if (b == GEMM_ONEDNN)
             continue;
 #endif
-#ifndef HAVE_AMX
+#ifndef HAVE_BF16
         if (b == GEMM_AMX)
             continue;
 #endif
@@ -134,11 +134,31 @@ static int check_backend(const struct nn *nn, struct error *err)
 
 static int has_amx(void)
 {
-#ifdef HAVE_AMX
+#ifdef HAVE_BF16
     return amx_available();
 #else
     return 0;
 #endif
+}
+
+/* Those that round factors to bfloat16, or NULL where CPU or backend have none. */
+static const struct gemm_kernels *rounding_kernels(const struct nn *nn)
+{
+#ifdef HAVE_BF16
+    if (nn->backend == GEMM_AMX)
+        return &gemm_kernels_amx_bf16;
+    if (nn->backend == GEMM_NATIVE && nn->kernels == &nn_kernels_avx512 && bf16_vectors_available())
+        return &gemm_kernels_vectors_bf16;
+#endif
+    (void)nn;
+    return NULL;
+}
+
+static size_t more_scratch(size_t floats, const struct gemm_kernels *kernels)
+{
+    size_t more = kernels ? kernels->scratch_floats() : 0;
+
+    return more > floats ? more : floats;
 }
 
 static int choose_backend(struct nn *nn, struct error *err)
@@ -159,14 +179,11 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
     if (choose_backend(nn, err) < 0)
         return -1;
     nn->products = &nn->kernels->gemm;
-    nn->scratch_stride = nn->products->scratch_floats();
-#ifdef HAVE_AMX
-    if (nn->backend == GEMM_AMX) {
+#ifdef HAVE_BF16
+    if (nn->backend == GEMM_AMX)
         nn->products = &gemm_kernels_amx;
-        if (nn->products->scratch_floats() > nn->scratch_stride)
-            nn->scratch_stride = nn->products->scratch_floats();
-    }
 #endif
+    nn->scratch_stride = more_scratch(nn->kernels->gemm.scratch_floats(), rounding_kernels(nn));
     if (arena_open(&nn->arena, size_mul3((size_t)threads, nn->scratch_stride, sizeof(float)), err) <
         0)
         return -1;
@@ -181,12 +198,13 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
 
 void nn_use_bf16(struct nn *nn)
 {
-#ifdef HAVE_AMX
-    if (nn->backend == GEMM_AMX)
-        nn->products = &gemm_kernels_amx_bf16;
-#else
-    (void)nn;
-#endif
+    if (rounding_kernels(nn))
+        nn->products = rounding_kernels(nn);
+}
+
+int nn_rounds_to_bf16(const struct nn *nn)
+{
+    return nn->products == rounding_kernels(nn);
 }
 
 void nn_close(struct nn *nn)

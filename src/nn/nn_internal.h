@@ -74,11 +74,13 @@ extern const struct nn_kernels nn_kernels_generic;
 extern const struct nn_kernels nn_kernels_avx2;
 extern const struct nn_kernels nn_kernels_avx512;
 #endif
-#ifdef HAVE_AMX
+#ifdef HAVE_BF16
 extern const struct gemm_kernels gemm_kernels_amx;
 extern const struct gemm_kernels gemm_kernels_amx_bf16; // factors rounded to bfloat16
-int amx_available(void);                  // for bfloat16, and the kernel lets this process use it
-int amx_takes(const struct gemm_call *g); // not small ones; where rows must be apart, by K alone
+extern const struct gemm_kernels gemm_kernels_vectors_bf16; // the same by AVX512_BF16
+int amx_available(void); // for bfloat16, and the kernel lets this process use it
+int bf16_vectors_available(void);
+int bf16_takes(const struct gemm_call *g); // not small ones; where rows must be apart, by K alone
 #endif
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * nn/simd/simd.h: one source, several instruction sets.
  *
- * The .c files of this folder, but for amx.c, are compiled once per instruction
+ * The .c files of this folder, but for bf16.c, are compiled once per instruction
  * set, with NN_ISA naming it: generic, avx2 (with FMA) and avx512. SIMD(f) is
  * the name of f in that set. Vectors are the compiler's own (GCC and clang), so
  * there is no intrinsic and any CPU can be served.

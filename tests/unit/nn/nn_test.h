@@ -53,7 +53,7 @@ static inline int nn_cases(struct nn_case *cases)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         n += nn_add_case(&cases[n], &nn_kernels_avx2, GEMM_NATIVE, 2);
 #endif
-#ifdef HAVE_AMX
+#ifdef HAVE_BF16
     if (amx_available()) {
         n += nn_add_case(&cases[n], NULL, GEMM_AMX, 1);
         n += nn_add_case(&cases[n], NULL, GEMM_AMX, 3);

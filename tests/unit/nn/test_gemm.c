@@ -289,7 +289,7 @@ static void native_bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
     bits_do_not_depend_on_threads(GEMM_NATIVE);
-#ifdef HAVE_AMX
+#ifdef HAVE_BF16
     if (amx_available())
         bits_do_not_depend_on_threads(GEMM_AMX);
 #endif

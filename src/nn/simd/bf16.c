@@ -1,7 +1,8 @@
 /*
- * nn/simd/amx.c: the matrix product of one core on the tiles of AMX.
+ * nn/simd/bf16.c: the matrix product of one core by instructions that multiply bfloat16
+ * numbers and add in float32: on the tiles of AMX, or on vectors (AVX512_BF16).
  *
- * A tile instruction multiplies bfloat16 numbers and adds in float32. A float is
+ * On tiles they are so fast that floats are multiplied with them, too. A float is
  * the exact sum of three of them, x = x0 + x1 + x2, each the rest rounded to 8
  * bits; a float16 is the sum of two. So
  *
@@ -11,15 +12,16 @@
  * instructions where the weights are bfloat16 (nothing is left out then), five
  * for float16, six for floats. Numbers below 2^-110 lose their last bits, since
  * tiles have no denormal numbers. With bf16 there is one product, of factors
- * rounded to bfloat16.
+ * rounded to bfloat16; vectors do that alone.
  *
  * Blocks and panels are as in gemm.c. A panel is 32 rows of op(A) or up to 32
  * columns of op(B), as tiles of 16 x 32 (rows by k) and 32 x 16 (k by columns,
  * in pairs of k), each 1 KiB, step of k by step, part by part. The low-rank term
- * goes on along k: the six products of parts of U and V stand side by side there.
+ * goes on along k: the six products of parts of U and V stand side by side there,
+ * for vectors U and V as they are.
  *
  * Invariant: the sums of an element of C run over k in an order that depends on
- * K alone. Intel, Instruction Set Extensions Reference 319433, TDPBF16PS.
+ * K alone. Intel, Instruction Set Extensions Reference 319433, TDPBF16PS and VDPBF16PS.
  */
 #ifdef __AVX512BF16__ // as the Makefile compiles it
 #include <cpuid.h>
@@ -65,7 +67,12 @@ int amx_available(void)
            syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-int amx_takes(const struct gemm_call *g)
+int bf16_vectors_available(void)
+{
+    return __builtin_cpu_supports("avx512bf16") != 0;
+}
+
+int bf16_takes(const struct gemm_call *g)
 {
     return g->panels || (g->trans_a ? g->M > SIDE : g->K >= 2 * STEP);
 }
@@ -142,6 +149,53 @@ INLINE void add_products(const uint16_t *a, const uint16_t *b, int steps, int a_
         add_pairs(a, b, steps, pairs_3x2, 5, 3, 2, high, wide, fetch);
     else
         add_pairs(a, b, steps, pairs_3x3, PAIRS, 3, 3, high, wide, fetch);
+}
+
+/* ---- vectors --------------------------------------------------------------- */
+
+enum { GROUP = 8 }; // rows whose sums registers hold together, of up to two vectors
+
+/* Adds to acc [GROUP][1 + wide] the products of so many rows of a panel and of a panel of columns. */
+INLINE void add_dot_products(__m512 *acc, const uint16_t *a, const uint16_t *b, int steps, int wide,
+                             struct fetch fetch)
+{
+    for (int s = 0; s < steps; s++) {
+        fetch_step(&fetch);
+        for (int k = 0; k < SIDE; k++) {
+            __m512bh bv[2];
+
+#pragma GCC unroll 2
+            for (int j = 0; j <= wide; j++)
+                bv[j] = (__m512bh)_mm512_load_si512(b + (size_t)j * TILE + (size_t)k * STEP);
+#pragma GCC unroll 8
+            for (int i = 0; i < GROUP; i++) {
+                int32_t pair;
+                __m512bh av;
+
+                memcpy(&pair, a + (size_t)i * STEP + (size_t)k * 2, sizeof(pair));
+                av = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+                for (int j = 0; j <= wide; j++)
+                    acc[i * (1 + wide) + j] =
+                        _mm512_dpbf16_ps(acc[i * (1 + wide) + j], av, bv[j]);
+            }
+        }
+        a += (size_t)2 * TILE;
+        b += (size_t)(1 + wide) * TILE;
+    }
+}
+
+/* The same of floats: u [GROUP,R], v [R,16 or 32]. */
+INLINE void add_low_rank(__m512 *acc, const float *u, const float *v, int R, int wide)
+{
+    for (int r = 0; r < R; r++, v += (1 + wide) * SIDE)
+#pragma GCC unroll 8
+        for (int i = 0; i < GROUP; i++)
+#pragma GCC unroll 2
+            for (int j = 0; j <= wide; j++)
+                acc[i * (1 + wide) + j] =
+                    _mm512_fmadd_ps(_mm512_set1_ps(u[(size_t)i * (size_t)R + (size_t)r]),
+                                    _mm512_load_ps(v + j * SIDE), acc[i * (1 + wide) + j]);
 }
 
 /* ---- numbers in parts ------------------------------------------------------ */
@@ -344,7 +398,7 @@ static void spread(uint16_t *dst, size_t ld, const float *x, int n, int right)
     }
 }
 
-/* The low-rank end of a panel of rows: u [m,R]. */
+/* The low-rank end of a panel of rows for tiles: u [m,R]. */
 static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m, int R,
                                uint16_t *buffer)
 {
@@ -355,7 +409,7 @@ static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m,
     pack_rows(dst, &a, 0, PAIRS * R, 0, m);
 }
 
-/* The low-rank end of a panel of columns: v [R,n], or [n,R] where B is transposed. */
+/* The low-rank end of a panel of columns for tiles: v [R,n], or [n,R] where B is transposed. */
 static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int j, int n,
                                   uint16_t *buffer)
 {
@@ -373,6 +427,23 @@ static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int 
     pack_columns(dst, &b, 0, PAIRS * R, 0, n, tiles_of(n));
 }
 
+/* The low-rank ends for vectors: floats, rows of R, and R rows of 16 or 32 with zeros behind n. */
+static void copy_low_rank_rows(float *dst, const float *u, size_t ldu, int m, int R)
+{
+    for (int i = 0; i < m; i++)
+        memcpy(dst + (size_t)i * (size_t)R, u + (size_t)i * ldu, (size_t)R * sizeof(*dst));
+}
+
+static void copy_low_rank_columns(float *dst, const struct gemm_call *g, int j, int n)
+{
+    size_t across = g->trans_b ? 1 : g->ldv, along = g->trans_b ? g->ldv : 1;
+    const float *v = g->v + (size_t)j * along;
+
+    for (int r = 0; r < g->R; r++, dst += tiles_of(n) * SIDE)
+        for (int c = 0; c < tiles_of(n) * SIDE; c++)
+            dst[c] = c < n ? v[(size_t)r * across + (size_t)c * along] : 0.0f;
+}
+
 /* Where in panels of op(B) [K,N] row k and column n are, multiples of a panel's width, in floats. */
 static size_t panel_at(int K, int k, int n, int parts)
 {
@@ -381,8 +452,12 @@ static size_t panel_at(int K, int k, int n, int parts)
 
 /* ---- the product ----------------------------------------------------------- */
 
+/* What multiplies. */
+enum unit { TILES, VECTORS };
+
 /* The place of a block, as in gemm.c, and the scratch memory in parts. */
 struct block {
+    enum unit unit;
     int i0, mc, j0, nc, k0, kc;
     int steps, low_rank_steps; // of k; the second in the last block of K
     int d;                     // columns of U to be made
@@ -404,21 +479,25 @@ static size_t b_panel(const struct block *at)
     return (size_t)(at->steps * at->b_parts + at->low_rank_steps) * 2 * TILE;
 }
 
-/* c = beta c + alpha sums, for the m x n corner that exists. */
-static void update(float *c, size_t ldc, const float *sums, int m, int n, float alpha, float beta)
+/* Where sums go: c = beta c + alpha sums, m x n. */
+struct target {
+    float *c;
+    size_t ld;
+    int m, n;
+    float alpha, beta;
+};
+
+/* One vector of sums, of row i from column j on. */
+INLINE void update(const struct target *to, int i, int j, __m512 sum)
 {
-    __m512 va = _mm512_set1_ps(alpha), vb = _mm512_set1_ps(beta);
+    int n = to->n - j;
+    __mmask16 mask = n >= SIDE ? 0xffff : (__mmask16)((1u << (n < 0 ? 0 : n)) - 1);
+    float *c = to->c + (size_t)i * to->ld + j;
+    __m512 v = _mm512_mul_ps(_mm512_set1_ps(to->alpha), sum);
 
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j += SIDE) {
-            __mmask16 mask = n - j >= SIDE ? 0xffff : (__mmask16)((1u << (n - j)) - 1);
-            float *to = c + (size_t)i * ldc + j;
-            __m512 v = _mm512_mul_ps(va, _mm512_load_ps(sums + (size_t)i * PANEL + j));
-
-            if (beta != 0.0f)
-                v = _mm512_fmadd_ps(vb, _mm512_maskz_loadu_ps(mask, to), v);
-            _mm512_mask_storeu_ps(to, mask, v);
-        }
+    if (to->beta != 0.0f)
+        v = _mm512_fmadd_ps(_mm512_set1_ps(to->beta), _mm512_maskz_loadu_ps(mask, c), v);
+    _mm512_mask_storeu_ps(c, mask, v);
 }
 
 /* GCC does not know that loading a tile reads memory: what was packed must be there by now. */
@@ -450,18 +529,56 @@ INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t
         _tile_stored(3, at->sums + SIDE * PANEL + SIDE, PANEL * sizeof(float));
 }
 
-/* Of m rows, and of columns so many tiles wide. */
-static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
-                              int b_parts, int m, int tiles, int low_rank)
+static void product_by_tiles(const struct block *at, const uint16_t *a, const uint16_t *b,
+                             int b_parts, int tiles, int low_rank, const struct target *to)
 {
-    if (m > SIDE && tiles == 2)
+    if (to->m > SIDE && tiles == 2)
         panel_sums(at, a, b, b_parts, 1, 1, low_rank);
-    else if (m > SIDE)
+    else if (to->m > SIDE)
         panel_sums(at, a, b, b_parts, 1, 0, low_rank);
     else if (tiles == 2)
         panel_sums(at, a, b, b_parts, 0, 1, low_rank);
     else
         panel_sums(at, a, b, b_parts, 0, 0, low_rank);
+    for (int i = 0; i < to->m; i++)
+        for (int j = 0; j < to->n; j += SIDE)
+            update(to, i, j, _mm512_load_ps(at->sums + (size_t)i * PANEL + j));
+}
+
+INLINE void product_by_vectors(const struct block *at, const uint16_t *a, const uint16_t *b,
+                               int wide, int R, const struct target *to)
+{
+    const float *u = (const void *)(a + (size_t)at->steps * 2 * TILE);
+    const float *v = (const void *)(b + (size_t)(at->steps * (1 + wide)) * TILE);
+    struct fetch fetch = at->fetch;
+
+    for (int i = 0; i < to->m; i += GROUP, fetch = (struct fetch){ 0 }) {
+        __m512 acc[GROUP * 2];
+
+#pragma GCC unroll 16
+        for (int s = 0; s < GROUP * (1 + wide); s++)
+            acc[s] = _mm512_setzero_ps();
+        add_dot_products(acc, a + (size_t)i * STEP, b, at->steps, wide, fetch);
+        add_low_rank(acc, u + (size_t)i * (size_t)R, v, R, wide);
+#pragma GCC unroll 8
+        for (int s = 0; s < GROUP; s++)
+#pragma GCC unroll 2
+            for (int j = 0; j <= wide; j++)
+                if (i + s < to->m)
+                    update(to, i + s, j * SIDE, acc[s * (1 + wide) + j]);
+    }
+}
+
+/* A panel of rows times one of columns, so many tiles wide; low_rank: with the low-rank term of so many numbers. */
+static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
+                              int b_parts, int tiles, int low_rank, const struct target *to)
+{
+    if (at->unit == TILES)
+        product_by_tiles(at, a, b, b_parts, tiles, low_rank, to);
+    else if (tiles == 2)
+        product_by_vectors(at, a, b, 1, low_rank, to);
+    else
+        product_by_vectors(at, a, b, 0, low_rank, to);
 }
 
 /* What this block of K adds to m rows of U. */
@@ -471,10 +588,11 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
     for (int j = 0; j < at->d; j += PANEL) {
         int n = at->d - j < PANEL ? at->d - j : PANEL;
 
+        struct target to = { g->u + (size_t)row * g->ldu + j, g->ldu, m, n, g->gamma,
+                             at->k0 == 0 ? 0.0f : 1.0f };
+
         product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
-                          at->d_parts, m, tiles_of(n), 0);
-        update(g->u + (size_t)row * g->ldu + j, g->ldu, at->sums, m, n, g->gamma,
-               at->k0 == 0 ? 0.0f : 1.0f);
+                          at->d_parts, tiles_of(n), 0, &to);
     }
 }
 
@@ -485,12 +603,15 @@ static void pack_block_rows(const struct gemm_call *g, const struct block *at)
 
     for (int i = 0; i < at->mc; i += PANEL) {
         int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
+        uint16_t *end = pa + (size_t)at->steps * at->a_parts * 2 * TILE;
+        const float *u = g->u + (size_t)row * g->ldu;
 
         pack_rows(pa, &a, at->k0, at->kc, row, m);
         add_low_rank_input(g, at, pa, row, m);
-        if (at->low_rank_steps > 0)
-            pack_low_rank_rows(pa + (size_t)at->steps * at->a_parts * 2 * TILE,
-                               g->u + (size_t)row * g->ldu, g->ldu, m, g->R, at->buffer);
+        if (at->low_rank_steps > 0 && at->unit == TILES)
+            pack_low_rank_rows(end, u, g->ldu, m, g->R, at->buffer);
+        else if (at->low_rank_steps > 0)
+            copy_low_rank_rows((void *)end, u, g->ldu, m, g->R);
         pa += a_panel(at);
     }
 }
@@ -521,13 +642,15 @@ static void pack_b(const struct gemm_call *g, const struct block *at, int j, int
 {
     struct operand b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
     uint16_t *pb = at->pb + (size_t)(j / PANEL) * at->pb_stride;
+    uint16_t *end = pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE;
 
     if (at->i0 > 0 || g->panels)
         return;
     pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, tiles_of(n));
-    if (at->low_rank_steps > 0)
-        pack_low_rank_columns(pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE, g,
-                              at->j0 + j, n, at->buffer);
+    if (at->low_rank_steps > 0 && at->unit == TILES)
+        pack_low_rank_columns(end, g, at->j0 + j, n, at->buffer);
+    else if (at->low_rank_steps > 0)
+        copy_low_rank_columns((void *)end, g, at->j0 + j, n);
 }
 
 /* Beside the rows from i on: a part of the next panel of columns, at j, packed or as it is given. */
@@ -551,37 +674,42 @@ static void panel_product(const struct gemm_call *g, struct block *at, int j)
 
     pack_b(g, at, j, n);
     for (int i = 0; i < at->mc; i += PANEL, a += a_panel(at)) {
-        int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
+        int m = at->mc - i < PANEL ? at->mc - i : PANEL;
+        struct target to = {
+            g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j), g->ldc, m, n, g->alpha, at->beta
+        };
 
         at->fetch = fetch_beside(g, at, i, j + PANEL);
-        product_of_panels(at, a, b, at->b_parts, m, tiles, at->low_rank_steps > 0);
-        update(g->c + (size_t)row * g->ldc + (at->j0 + j), g->ldc, at->sums, m, n, g->alpha,
-               at->beta);
+        product_of_panels(at, a, b, at->b_parts, tiles, at->low_rank_steps > 0 ? g->R : 0, &to);
     }
     at->fetch = (struct fetch){ 0 };
 }
 
 /* A float is multiplied in so many parts. */
-static void product(const struct gemm_call *g, float *scratch, int parts)
+static void product(const struct gemm_call *g, float *scratch, enum unit unit, int parts)
 {
+    int low_rank_steps = steps_of(unit == TILES ? PAIRS * g->R : 2 * g->R); // a float is two numbers
     int kb = block_of(g->K, KC_MAX, STEP), mb = block_of(g->M, MC * PARTS / parts, PANEL);
-    struct block at = {
-        .a_parts = parts, .b_parts = parts_of(g->b_dtype, parts), .d_parts = parts, .sums = scratch
-    };
+    struct block at = { .unit = unit,
+                        .a_parts = parts,
+                        .b_parts = parts_of(g->b_dtype, parts),
+                        .d_parts = parts,
+                        .sums = scratch };
     int nb = NC / at.b_parts / PANEL * PANEL;
 
     at.pa = (void *)(scratch + SUMS);
     at.pd = at.pa + A_NUMBERS;
     at.pb = at.pd + D_NUMBERS;
     at.buffer = at.pb + B_NUMBERS;
-    _tile_loadconfig(&tile_shapes);
+    if (unit == TILES)
+        _tile_loadconfig(&tile_shapes);
     for (at.j0 = 0; at.j0 < g->N; at.j0 += nb) {
         at.nc = g->N - at.j0 < nb ? g->N - at.j0 : nb;
         at.d = at.j0 == 0 && g->d ? g->R : 0;
         for (at.k0 = 0; at.k0 < g->K; at.k0 += kb) {
             at.kc = g->K - at.k0 < kb ? g->K - at.k0 : kb;
             at.steps = steps_of(at.kc);
-            at.low_rank_steps = at.k0 + kb >= g->K && g->v ? steps_of(PAIRS * g->R) : 0;
+            at.low_rank_steps = at.k0 + kb >= g->K && g->v ? low_rank_steps : 0;
             at.beta = at.k0 == 0 ? g->beta : 1.0f;
             at.pb_stride = g->M <= mb ? 0 : b_panel(&at);
             pack_d(g, &at);
@@ -593,17 +721,23 @@ static void product(const struct gemm_call *g, float *scratch, int parts)
             }
         }
     }
-    _tile_release();
+    if (unit == TILES)
+        _tile_release();
 }
 
 static void block_of_parts(const struct gemm_call *g, float *scratch)
 {
-    product(g, scratch, PARTS);
+    product(g, scratch, TILES, PARTS);
 }
 
 static void block_rounded(const struct gemm_call *g, float *scratch)
 {
-    product(g, scratch, 1);
+    product(g, scratch, TILES, 1);
+}
+
+static void block_on_vectors(const struct gemm_call *g, float *scratch)
+{
+    product(g, scratch, VECTORS, 1);
 }
 
 /* ---- op(B) laid out once --------------------------------------------------- */
@@ -650,4 +784,7 @@ const struct gemm_kernels gemm_kernels_amx = { scratch_floats,  block_of_parts, 
 const struct gemm_kernels gemm_kernels_amx_bf16 = { scratch_floats, block_rounded,  PANEL,
                                                     PANEL,          floats_rounded, at_rounded,
                                                     pack_rounded };
+const struct gemm_kernels gemm_kernels_vectors_bf16 = { scratch_floats, block_on_vectors, PANEL,
+                                                        PANEL,          floats_rounded,   at_rounded,
+                                                        pack_rounded };
 #endif
