@@ -57,11 +57,9 @@ struct nn {
 int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error *err);
 void nn_close(struct nn *nn);
 
-/*
- * From now on large products round their factors to bfloat16, if the backend is AMX, or native on a CPU with
- * AVX512_BF16; else nothing happens.
- */
-void nn_use_bf16(struct nn *nn);
+/* Whether large products can round their factors to bfloat16: on AMX, and with the native backend on AVX512_BF16. */
+int nn_has_bf16(const struct nn *nn);
+void nn_use_bf16(struct nn *nn); // from now on they do, if they can
 int nn_rounds_to_bf16(const struct nn *nn);
 
 const char *nn_isa(const struct nn *nn);                  // "avx512", "avx2" or "generic"

@@ -130,8 +130,8 @@ static int notes_training(struct check *c)
                  c->err) < 0)
         return -1;
     if (cfg->bf16 &&
-        note(c, "bf16: factors of large products are rounded to bfloat16 where the matrix backend "
-                "is AMX; else arithmetic is float32") < 0)
+        note(c, "bf16: factors of large products are rounded to bfloat16 where the CPU multiplies "
+                "such numbers (AMX, AVX512_BF16); else arithmetic is float32") < 0)
         return -1;
     if (cfg->fp16 &&
         note(c, "fp16: arithmetic is float32 here, weights stay as they are stored") < 0)

@@ -67,8 +67,8 @@ static const struct config_key rows[] = {
     REFUSED(neftune_noise_alpha, FLOAT, "null", "noise added to embeddings (NEFTune)",
             "train without noise"),
     WORKS(bf16, BOOL, "false",
-          "round factors of large products to bfloat16 where gemm_backend is amx, or auto chose "
-          "it; elsewhere float32",
+          "round factors of large products to bfloat16 where the CPU multiplies such numbers (AMX, "
+          "AVX512_BF16) and gemm_backend is auto, amx or native; elsewhere float32",
           .flags = KEY_RESULT),
     WORKS(fp16, BOOL, "false", "float16 arithmetic; accepted, arithmetic is float32 here"),
     NO_EFFECT(bf16_full_eval, BOOL, "false", "evaluate in bfloat16"),

@@ -46,7 +46,8 @@ void gemm_describe(const struct nn *nn, char *text, size_t size)
         (void)snprintf(text, size, "amx%s", nn_rounds_to_bf16(nn) ? " bf16" : "");
         break;
     case GEMM_NATIVE:
-        (void)snprintf(text, size, "native %s%s", nn->kernels->isa, nn_rounds_to_bf16(nn) ? " bf16" : "");
+        (void)snprintf(text, size, "native %s%s", nn->kernels->isa,
+                       nn_rounds_to_bf16(nn) ? " bf16" : "");
         break;
 #ifdef HAVE_ONEDNN
     case GEMM_ONEDNN: {

@@ -196,9 +196,14 @@ int nn_open(struct nn *nn, enum gemm_backend backend, int threads, struct error 
     return 0;
 }
 
+int nn_has_bf16(const struct nn *nn)
+{
+    return rounding_kernels(nn) != NULL;
+}
+
 void nn_use_bf16(struct nn *nn)
 {
-    if (rounding_kernels(nn))
+    if (nn_has_bf16(nn))
         nn->products = rounding_kernels(nn);
 }
 

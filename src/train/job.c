@@ -48,10 +48,11 @@ static int find_model(struct job *job, struct error *err)
     return dist_bcast_text(job->dist, &job->model_folder, &len, 0, err);
 }
 
-/* Rank 0's choice of backend is everyone's. */
+/* Rank 0's choice of backend is everyone's; factors are rounded on all ranks or on none. */
 static int open_compute(struct job *job, struct error *err)
 {
     int backend = gemm_backend_from_name(job->cfg->gemm_backend);
+    int64_t everywhere;
     int rc;
 
     job->threads =
@@ -76,7 +77,9 @@ static int open_compute(struct job *job, struct error *err)
     }
     if (dist_agree(job->dist, rc, err) < 0)
         return -1;
-    if (job->cfg->bf16)
+    everywhere = nn_has_bf16(&job->nn);
+    dist_min_i64(job->dist, &everywhere, 1);
+    if (job->cfg->bf16 && everywhere)
         nn_use_bf16(&job->nn);
     return 0;
 }

@@ -176,8 +176,7 @@ INLINE void add_dot_products(__m512 *acc, const uint16_t *a, const uint16_t *b, 
                 av = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 2
                 for (int j = 0; j <= wide; j++)
-                    acc[i * (1 + wide) + j] =
-                        _mm512_dpbf16_ps(acc[i * (1 + wide) + j], av, bv[j]);
+                    acc[i * (1 + wide) + j] = _mm512_dpbf16_ps(acc[i * (1 + wide) + j], av, bv[j]);
             }
         }
         a += (size_t)2 * TILE;
@@ -550,21 +549,24 @@ INLINE void product_by_vectors(const struct block *at, const uint16_t *a, const 
 {
     const float *u = (const void *)(a + (size_t)at->steps * 2 * TILE);
     const float *v = (const void *)(b + (size_t)(at->steps * (1 + wide)) * TILE);
-    struct fetch fetch = at->fetch;
+    int groups = (to->m + GROUP - 1) / GROUP;
 
-    for (int i = 0; i < to->m; i += GROUP, fetch = (struct fetch){ 0 }) {
+    for (int i = 0; i < to->m; i += GROUP) {
+        int rows = to->m - i < GROUP ? to->m - i : GROUP;
         __m512 acc[GROUP * 2];
 
+        fetch_sums(to->c + (size_t)i * to->ld, to->ld, rows, 1 + wide);
 #pragma GCC unroll 16
         for (int s = 0; s < GROUP * (1 + wide); s++)
             acc[s] = _mm512_setzero_ps();
-        add_dot_products(acc, a + (size_t)i * STEP, b, at->steps, wide, fetch);
+        add_dot_products(acc, a + (size_t)i * STEP, b, at->steps, wide,
+                         fetch_part(at->fetch, i / GROUP, groups));
         add_low_rank(acc, u + (size_t)i * (size_t)R, v, R, wide);
 #pragma GCC unroll 8
         for (int s = 0; s < GROUP; s++)
 #pragma GCC unroll 2
             for (int j = 0; j <= wide; j++)
-                if (i + s < to->m)
+                if (s < rows)
                     update(to, i + s, j * SIDE, acc[s * (1 + wide) + j]);
     }
 }
@@ -596,24 +598,21 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
     }
 }
 
-static void pack_block_rows(const struct gemm_call *g, const struct block *at)
+/* The m rows from row i of the block on, at their place pa. */
+static void pack_block_rows(const struct gemm_call *g, const struct block *at, uint16_t *pa, int i,
+                            int m)
 {
     struct operand a = { g->a, DTYPE_F32, !g->trans_a, at->a_parts, g->lda };
-    uint16_t *pa = at->pa;
+    uint16_t *end = pa + (size_t)at->steps * at->a_parts * 2 * TILE;
+    int row = at->i0 + i;
+    const float *u = g->u + (size_t)row * g->ldu;
 
-    for (int i = 0; i < at->mc; i += PANEL) {
-        int row = at->i0 + i, m = at->mc - i < PANEL ? at->mc - i : PANEL;
-        uint16_t *end = pa + (size_t)at->steps * at->a_parts * 2 * TILE;
-        const float *u = g->u + (size_t)row * g->ldu;
-
-        pack_rows(pa, &a, at->k0, at->kc, row, m);
-        add_low_rank_input(g, at, pa, row, m);
-        if (at->low_rank_steps > 0 && at->unit == TILES)
-            pack_low_rank_rows(end, u, g->ldu, m, g->R, at->buffer);
-        else if (at->low_rank_steps > 0)
-            copy_low_rank_rows((void *)end, u, g->ldu, m, g->R);
-        pa += a_panel(at);
-    }
+    pack_rows(pa, &a, at->k0, at->kc, row, m);
+    add_low_rank_input(g, at, pa, row, m);
+    if (at->low_rank_steps > 0 && at->unit == TILES)
+        pack_low_rank_rows(end, u, g->ldu, m, g->R, at->buffer);
+    else if (at->low_rank_steps > 0)
+        copy_low_rank_rows((void *)end, u, g->ldu, m, g->R);
 }
 
 static void pack_d(const struct gemm_call *g, const struct block *at)
@@ -653,8 +652,20 @@ static void pack_b(const struct gemm_call *g, const struct block *at, int j, int
         copy_low_rank_columns((void *)end, g, at->j0 + j, n);
 }
 
-/* Beside the rows from i on: a part of the next panel of columns, at j, packed or as it is given. */
-static struct fetch fetch_beside(const struct gemm_call *g, const struct block *at, int i, int j)
+/* The panel of rows at i of the block, as A is given. */
+static struct fetch fetch_rows(const struct gemm_call *g, const struct block *at, int i)
+{
+    int m = at->mc - i < PANEL ? at->mc - i : PANEL;
+    size_t ld = g->lda * sizeof(float);
+
+    if (at->unit == TILES || g->trans_a || m <= 0) // tiles did not gain by it
+        return (struct fetch){ 0 };
+    return fetch_along((uintptr_t)(g->a + at->k0) + (size_t)(at->i0 + i) * ld, ld, m,
+                       (size_t)at->kc * sizeof(float), (struct fetch_share){ 0, 1, at->steps });
+}
+
+/* A part of the panel of columns at j, packed or as it is given, beside the rows at i. */
+static struct fetch fetch_panel(const struct gemm_call *g, const struct block *at, int i, int j)
 {
     struct fetch_share share = { i / PANEL, (at->mc + PANEL - 1) / PANEL, at->steps };
     int n = at->nc - j < PANEL ? at->nc - j : PANEL;
@@ -666,11 +677,15 @@ static struct fetch fetch_beside(const struct gemm_call *g, const struct block *
     return fetch_columns(g, at->k0, at->kc, at->j0 + j, n, share);
 }
 
-/* A panel of columns against all rows of a block: it stays in the first cache while they pass by. */
+/*
+ * A panel of columns against all rows of a block: it stays in the first cache while they pass by. The first one
+ * packs the rows.
+ */
 static void panel_product(const struct gemm_call *g, struct block *at, int j)
 {
     int n = at->nc - j < PANEL ? at->nc - j : PANEL, tiles = g->panels ? 2 : tiles_of(n);
-    const uint16_t *a = at->pa, *b = panel_of(g, at, j);
+    const uint16_t *b = panel_of(g, at, j);
+    uint16_t *a = at->pa;
 
     pack_b(g, at, j, n);
     for (int i = 0; i < at->mc; i += PANEL, a += a_panel(at)) {
@@ -679,16 +694,21 @@ static void panel_product(const struct gemm_call *g, struct block *at, int j)
             g->c + (size_t)(at->i0 + i) * g->ldc + (at->j0 + j), g->ldc, m, n, g->alpha, at->beta
         };
 
-        at->fetch = fetch_beside(g, at, i, j + PANEL);
+        if (j == 0)
+            pack_block_rows(g, at, a, i, m);
+        at->fetch = j == 0 ? fetch_rows(g, at, i + PANEL) : (struct fetch){ 0 };
+        if (at->fetch.rows == 0)
+            at->fetch = fetch_panel(g, at, i, j + PANEL);
         product_of_panels(at, a, b, at->b_parts, tiles, at->low_rank_steps > 0 ? g->R : 0, &to);
+        at->fetch = (struct fetch){ 0 };
     }
-    at->fetch = (struct fetch){ 0 };
 }
 
 /* A float is multiplied in so many parts. */
 static void product(const struct gemm_call *g, float *scratch, enum unit unit, int parts)
 {
-    int low_rank_steps = steps_of(unit == TILES ? PAIRS * g->R : 2 * g->R); // a float is two numbers
+    int low_rank_steps =
+        steps_of(unit == TILES ? PAIRS * g->R : 2 * g->R); // a float is two numbers
     int kb = block_of(g->K, KC_MAX, STEP), mb = block_of(g->M, MC * PARTS / parts, PANEL);
     struct block at = { .unit = unit,
                         .a_parts = parts,
@@ -715,7 +735,6 @@ static void product(const struct gemm_call *g, float *scratch, enum unit unit, i
             pack_d(g, &at);
             for (at.i0 = 0; at.i0 < g->M; at.i0 += mb) {
                 at.mc = g->M - at.i0 < mb ? g->M - at.i0 : mb;
-                pack_block_rows(g, &at);
                 for (int j = 0; j < at.nc; j += PANEL)
                     panel_product(g, &at, j);
             }
@@ -784,7 +803,7 @@ const struct gemm_kernels gemm_kernels_amx = { scratch_floats,  block_of_parts, 
 const struct gemm_kernels gemm_kernels_amx_bf16 = { scratch_floats, block_rounded,  PANEL,
                                                     PANEL,          floats_rounded, at_rounded,
                                                     pack_rounded };
-const struct gemm_kernels gemm_kernels_vectors_bf16 = { scratch_floats, block_on_vectors, PANEL,
-                                                        PANEL,          floats_rounded,   at_rounded,
-                                                        pack_rounded };
+const struct gemm_kernels gemm_kernels_vectors_bf16 = {
+    scratch_floats, block_on_vectors, PANEL, PANEL, floats_rounded, at_rounded, pack_rounded
+};
 #endif

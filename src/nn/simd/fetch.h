@@ -46,6 +46,16 @@ INLINE struct fetch fetch_along(uintptr_t at, size_t ld, int rows, size_t bytes,
     return (struct fetch){ at + (size_t)first * ld, ld, width, width, end - first };
 }
 
+/* Of what each step asks for, a share of the rows. */
+INLINE struct fetch fetch_part(struct fetch f, int part, int parts)
+{
+    int first = f.rows * part / parts;
+
+    f.at += (size_t)first * f.ld;
+    f.rows = f.rows * (part + 1) / parts - first;
+    return f;
+}
+
 /* The same: each step takes whole rows. */
 INLINE struct fetch fetch_down(uintptr_t at, size_t ld, int rows, size_t bytes,
                                struct fetch_share s)
@@ -72,6 +82,14 @@ INLINE struct fetch fetch_columns(const struct gemm_call *g, int k0, int kc, int
 INLINE struct fetch fetch_packed(const void *p, size_t bytes, struct fetch_share s)
 {
     return fetch_down((uintptr_t)p, FETCH_LINE, (int)(bytes / FETCH_LINE), FETCH_LINE, s);
+}
+
+/* A tile of C before its sums are made: so many rows, ld floats apart, and vectors of floats of each. */
+INLINE void fetch_sums(const float *c, size_t ld, int rows, int vectors)
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < vectors; j++)
+            __builtin_prefetch(c + (size_t)i * ld + j * VLEN, 1);
 }
 
 #endif

@@ -151,6 +151,8 @@ INLINE void tile_store(const vfloat *acc, int mr, int nv, const struct gemm_call
     {                                                                 \
         vfloat acc[(mr) * (nv)];                                      \
                                                                       \
+        if (fetch)                                                    \
+            fetch_sums(t->c, g->ldc, t->m, nv);                       \
         tile_sum(acc, mr, nv, t, rs, ks, ahead, fetch);               \
         tile_store(acc, mr, nv, g, t);                                \
     }

@@ -65,6 +65,24 @@ static inline int nn_cases(struct nn_case *cases)
     return n;
 }
 
+/* Those that round factors of large products to bfloat16, on this CPU. */
+static inline int nn_bf16_cases(struct nn_case *cases)
+{
+    static const enum gemm_backend backends[] = { GEMM_NATIVE, GEMM_AUTO };
+    int n = 0;
+
+    for (int i = 0; i < 2; i++) {
+        nn_add_case(&cases[n], NULL, backends[i], 1 + 2 * i);
+        nn_use_bf16(&cases[n].nn);
+        gemm_describe(&cases[n].nn, cases[n].name, sizeof(cases[n].name));
+        if (nn_rounds_to_bf16(&cases[n].nn))
+            n++;
+        else
+            nn_close(&cases[n].nn);
+    }
+    return n;
+}
+
 static inline void nn_cases_close(struct nn_case *cases, int n)
 {
     for (int i = 0; i < n; i++)

@@ -11,6 +11,20 @@ static const int sizes[][3] = { { 1, 1, 1 },       { 1, 33, 7 },    { 7, 1, 65 }
                                 { 70, 100, 1601 }, { 600, 40, 590 } };
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
+/* All there are, those that round factors, too. */
+static int all_cases(struct nn_case *cases)
+{
+    int n = nn_cases(cases);
+
+    return n + nn_bf16_cases(cases + n);
+}
+
+static void round_to_bf16(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = bf16_to_float(float_to_bf16(x[i]));
+}
+
 static void narrow(uint16_t *dst, float *src, size_t n, enum dtype dtype)
 {
     for (size_t i = 0; i < n; i++) {
@@ -99,6 +113,12 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
                            .ldu = ldu,
                            .ldv = ldv };
 
+    if (nn_rounds_to_bf16(
+            &c->nn)) { // then nothing is left to be rounded, but U and V beside them are floats
+        round_to_bf16(a, (size_t)(trans_a ? K : M) * lda);
+        round_to_bf16(b, nb);
+        round_to_bf16(d, (size_t)(trans_b ? R : K) * ldd);
+    }
     if (dtype != DTYPE_F32) {
         narrow(half, b, nb, dtype);
         g.b = half;
@@ -137,7 +157,7 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
 static void products_equal_a_plain_loop(void **state)
 {
     struct nn_case cases[NN_CASES_MAX];
-    int n = nn_cases(cases);
+    int n = all_cases(cases);
 
     (void)state;
     for (int c = 0; c < n; c++)
@@ -152,21 +172,27 @@ static void a_low_rank_term_is_added(void **state)
 {
     static const int ranks[] = { 1, 8, GEMM_LOW_RANK, GEMM_LOW_RANK + 9 };
     struct nn_case cases[NN_CASES_MAX];
-    int n = nn_cases(cases);
+    int n = all_cases(cases);
 
     (void)state;
     for (int c = 0; c < n; c++)
         for (int s = 0; s < SIZES; s++)
-            for (int t = 0; t < 12; t++)
+            for (int t = 0; t < 12; t++) {
+                int R = ranks[(s + t) % 4];
+
+                if (R > GEMM_LOW_RANK &&
+                    nn_rounds_to_bf16(&cases[c].nn)) // a large product of its own
+                    R = GEMM_LOW_RANK - 9;
                 check(&cases[c], sizes[s], t & 1, t >> 1 & 1, t & 1 ? DTYPE_F32 : DTYPE_BF16,
-                      t & 2 ? 0.5f : 0.0f, ranks[(s + t) % 4], (enum low_rank)(t >> 2));
+                      t & 2 ? 0.5f : 0.0f, R, (enum low_rank)(t >> 2));
+            }
     nn_cases_close(cases, n);
 }
 
 static void narrow_weights_are_widened_exactly(void **state)
 {
     struct nn_case cases[NN_CASES_MAX];
-    int n = nn_cases(cases);
+    int n = all_cases(cases);
 
     (void)state;
     for (int c = 0; c < n; c++)
@@ -243,7 +269,7 @@ static void native_rows_do_not_depend_on_other_rows(void **state)
     static const int shapes[][2] = { { 8, 576 },  { 8, 40 },     { 16, 576 }, { 64, 64 },
                                      { 300, 70 }, { 513, 1153 }, { 2100, 40 } };
     struct nn_case cases[NN_CASES_MAX];
-    int n = nn_cases(cases);
+    int n = all_cases(cases);
 
     (void)state;
     for (int c = 0; c < n; c++)
@@ -253,7 +279,7 @@ static void native_rows_do_not_depend_on_other_rows(void **state)
     nn_cases_close(cases, n);
 }
 
-static void bits_do_not_depend_on_threads(enum gemm_backend backend)
+static void bits_do_not_depend_on_threads(enum gemm_backend backend, int bf16)
 {
     enum { M = 130, N = 700, K = 500 };
     float *a = nn_random((size_t)M * K, 6), *b = nn_random((size_t)N * K, 7);
@@ -263,6 +289,8 @@ static void bits_do_not_depend_on_threads(enum gemm_backend backend)
         struct nn_case one;
 
         nn_add_case(&one, NULL, backend, t);
+        if (bf16)
+            nn_use_bf16(&one.nn);
         c[t] = malloc((size_t)M * N * sizeof(float));
         gemm(&one.nn, &(struct gemm_call){ .trans_b = 1,
                                            .M = M,
@@ -288,14 +316,13 @@ static void bits_do_not_depend_on_threads(enum gemm_backend backend)
 static void native_bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
-    bits_do_not_depend_on_threads(GEMM_NATIVE);
-#ifdef HAVE_BF16
-    if (amx_available())
-        bits_do_not_depend_on_threads(GEMM_AMX);
-#endif
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        bits_do_not_depend_on_threads(GEMM_NATIVE, bf16);
+        bits_do_not_depend_on_threads(GEMM_AUTO, bf16); // AMX where there is one
+    }
 }
 
-/* With bf16 a product is the one of rounded factors, to the bit; elsewhere than on AMX nothing changes. */
+/* With bf16 a product is the one of rounded factors, to the bit; where the CPU has nothing for it nothing changes. */
 static void bf16_rounds_the_factors(void **state)
 {
     enum { M = 37, N = 70, K = 200 };
@@ -319,10 +346,10 @@ static void bf16_rounds_the_factors(void **state)
     nn_add_case(&one, NULL, GEMM_AUTO, 1);
     nn_use_bf16(&one.nn);
     gemm(&one.nn, &g);
-    for (int i = 0; i < M * K && one.nn.backend == GEMM_AMX; i++)
-        a[i] = bf16_to_float(float_to_bf16(a[i]));
-    for (int i = 0; i < N * K && one.nn.backend == GEMM_AMX; i++)
-        b[i] = bf16_to_float(float_to_bf16(b[i]));
+    if (nn_rounds_to_bf16(&one.nn)) {
+        round_to_bf16(a, (size_t)M * K);
+        round_to_bf16(b, (size_t)N * K);
+    }
     g.c = want;
     gemm(&one.nn, &g);
     assert_memory_equal(got, want, (size_t)M * N * sizeof(float));
