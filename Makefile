@@ -4,7 +4,7 @@
 #   make check              build and pass all tests (installs nothing)
 #   make lint               form, layers, banned calls, static analysis
 #   make fuzz               explore each reader of outside bytes, FUZZ_SECONDS each (clang)
-#   make bench MODEL=...    measures against LLaMA-Factory, writes docs/performance.md
+#   make bench MODEL=...    measures against LLaMA-Factory, writes docs/performance*.md
 #   make install PREFIX=    program and man page (DESTDIR= is put before it)
 #   make config-summary     what this build takes, and from where
 #   make clean

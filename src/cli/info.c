@@ -37,8 +37,13 @@ static void add_backend(struct strbuf *out, enum gemm_backend backend, int threa
     gemm_describe(&nn, text, sizeof(text));
     rate = gemm_measure_rate(&nn, DTYPE_F32, 0.2, &err);
     bf16 = gemm_measure_rate(&nn, DTYPE_BF16, 0.2, &err);
-    strbuf_printf(out, "backend   %s: %.1f GFLOP/s, with bfloat16 weights %.1f, on %d thread%s%s\n",
-                  text, rate * 1e-9, bf16 * 1e-9, threads, threads > 1 ? "s" : "",
+    strbuf_printf(out, "backend   %s: %.1f GFLOP/s, with bfloat16 weights %.1f", text, rate * 1e-9,
+                  bf16 * 1e-9);
+    nn_use_bf16(&nn);
+    if (nn_rounds_to_bf16(&nn))
+        strbuf_printf(out, ", with bf16: true %.1f",
+                      gemm_measure_rate(&nn, DTYPE_BF16, 0.2, &err) * 1e-9);
+    strbuf_printf(out, ", on %d thread%s%s\n", threads, threads > 1 ? "s" : "",
                   backend == GEMM_AUTO ? " (auto)" : "");
     nn_close(&nn);
 }

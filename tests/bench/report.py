@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
-"""Measures lowrank on this machine and writes docs/performance.md, with what it measured beside it.
+"""Measures lowrank on this machine and writes docs/performance-KIND.md, with what it measured beside it.
 
     $ORACLE_PYTHON tests/bench/report.py --model FOLDER [--rounds 3] [--steps 8] ...
     python3 tests/bench/report.py --model FOLDER --only PART ...
-    python3 tests/bench/report.py --write           (anew from docs/performance.json)
+    python3 tests/bench/report.py --write           (anew from docs/performance-*.json)
 
-Runs tests/bench/peer.py (its options are passed on), profiled runs on 2 ranks
-and on 2 threads, scaling.py, which writes its part of docs/scaling.md, and the other programs of
-tests/bench. `make bench MODEL=FOLDER` builds all that is needed and calls this.
---large takes a folder that make_model.py wrote: one step of 2 rows of 2048
-tokens, on 1 and 2 ranks. --only measures some parts anew, by their names in
-docs/performance.json; with --add-rounds those of `peer` or `without_amx` join the
-rounds that are there, of the same code on the same machine. The document says on which machine, with which versions
-and when it was made; figures of other machines differ.
+KIND is what multiplies matrices there by itself: amx, or the instruction set of
+the native kernels (avx512, avx2, generic); docs/performance.md has the main
+figures of each kind. Runs tests/bench/peer.py (its options are passed on),
+profiled runs on 2 ranks and on 2 threads, scaling.py, which writes its part of
+docs/scaling.md, and the other programs of tests/bench. `make bench MODEL=FOLDER`
+builds all that is needed and calls this. --large takes a folder that
+make_model.py wrote: one step of 2 rows of 2048 tokens, on 1 and 2 ranks. --only
+measures some parts anew, by their names in docs/performance-KIND.json; with
+--add-rounds those of `peer` or `without_amx` join the rounds that are there, of
+the same code on the same machine. The documents say on which machine, with which
+versions and when they were made; figures of other machines differ.
 """
 
 import argparse
 import datetime
+import glob
 import json
 import os
 import re
@@ -34,6 +38,7 @@ import peer  # noqa: E402
 
 DOCS = os.path.join(ROOT, "docs")
 PROFILED = 8  # steps; the first warms up, and the last has the end of the run
+BACKENDS = ("auto", "native")
 LENGTHS = ((16, 64), (8, 256), (2, 1024), (1, 2048))
 
 
@@ -65,7 +70,13 @@ def versions():
 
 def machine():
     info = h.run(0, ["info"]).text
-    return [line for line in info.splitlines() if re.match(r"cpu|compiler|libraries|backend", line)]
+    return [line for line in info.splitlines() if re.match(r"cpu|compiler|libraries|backend.*GFLOP", line)]
+
+
+def kind_of(lines):
+    """The first backend that `info` names is what auto takes."""
+    first = next(line.split() for line in lines if line.startswith("backend"))
+    return (first[2] if first[1] == "native" else first[1]).rstrip(":")
 
 
 def profile(args, work, ranks, *pairs):
@@ -116,23 +127,29 @@ def rates(name, *options):
     return re.findall(r"(.+), (\d) arrays: ([\d.]+) GB/s of ([\d.]+)", output([program(name), *options]))
 
 
-def joined():
-    return {b: re.findall(r"(.+): ([\d.]+)", output([program("joined"), b])) for b in ("auto", "native")}
+def joined(backends):
+    return {b: re.findall(r"(.+): ([\d.]+)", output([program("joined"), b])) for b in backends}
 
 
 def scaling(args):
     output([sys.executable, os.path.join(HERE, "scaling.py"), "--model", args.model])
 
 
-def parts(args, passed, work):
-    """What there is to measure, in this order; each part says how."""
+def parts(args, passed, work, kind):
+    """What there is to measure, in this order; each part says how. What vector units do alone matters beside AMX."""
     watched = os.path.join(work, "profile", "profile.json")
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
-    return {
-        "peer": lambda: compare(work, passed),
+    backends = BACKENDS if kind == "amx" else BACKENDS[:1]
+    alone = {
         "without_amx": lambda: compare(work, passed, "--without-amx", "--lowrank", "2x1:native,1x2:native"),
         "native_threads": lambda: profile(args, work, 1, "gemm_backend=native"),
         "native": lambda: profile(args, work, 2, "gemm_backend=native"),
+    }
+    return {
+        "peer": lambda: compare(work, passed),
+        **(alone if kind == "amx" else {}),
+        "bf16_threads": lambda: profile(args, work, 1, "bf16=true"),
+        "bf16": lambda: profile(args, work, 2, "bf16=true"),
         "profile_threads": lambda: profile(args, work, 1),
         "profile": lambda: profile(args, work, 2),
         "saving": lambda: script("bench/saving.py", "--profile", watched, "--folder", work),
@@ -141,10 +158,10 @@ def parts(args, passed, work):
         "tokenizer": lambda: output([sys.executable, os.path.join(ROOT, "tests/oracle/tokenizer_compare.py"),
                                      "--program", program("tokenizer_encode"), "--speed"]),
         "attention": lambda: {name: attention(*options) for name, options in
-                              (("auto", []), ("bf16", ["auto", "bf16"]), ("native", ["native"]))},
-        "passes": lambda: {b: passes(args, b) for b in ("auto", "native")},
+                              (("auto", []), ("bf16", ["auto", "bf16"]), *((b, [b]) for b in backends[1:]))},
+        "passes": lambda: {b: passes(args, b) for b in backends},
         "elementwise": lambda: rates("elementwise"),
-        "joined": joined,
+        "joined": lambda: joined(backends),
         "scaling": lambda: scaling(args),
     }
 
@@ -204,11 +221,16 @@ def profile_table(data):
     return "\n".join(lines)
 
 
+PROFILES = ("profile", "profile_threads", "native", "native_threads", "bf16", "bf16_threads")
+
+
 def whole_table(found):
     library = 2e9 * blas_rate(found["machine"])
     lines = ["| ranks x threads | backend | whole step, GFLOP/s | matrix rate | of it | of a library's rate "
              "| each step of three runs, of its matrix rate: min | median | max |", "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
-    for name in ("profile", "profile_threads", "native", "native_threads"):
+    for name in PROFILES:
+        if name not in found:
+            continue
         data, rate, products = found[name], whole_rate(found[name]), matrix_rate(found[name])
         shares = peer.spread([100 * s for s in data["shares"]], ".0f").split()
         lines.append(f"| {data['ranks']} x {data['threads']} | {data['backend']} | {rate * 1e-9:.0f} "
@@ -225,19 +247,19 @@ def product_table(data):
     return "\n".join(lines)
 
 
-def pass_table(by_backend):
-    lines = ["| leaves | tokens of each | auto: tokens/s | of its matrix rate | native: tokens/s | of its "
-             "matrix rate |", "|---:|---:|---:|---:|---:|---:|"]
-    for ours, native in zip(by_backend["auto"], by_backend["native"]):
-        lines.append(f"| {ours[0]} | {ours[1]} | {ours[2]:.1f} | {ours[3]:.0f} % | {native[2]:.1f} "
-                     f"| {native[3]:.0f} % |")
+def pass_table(found):
+    lines = ["| leaves | tokens of each" + "".join(f" | {b}: tokens/s | of its matrix rate" for b in found) + " |",
+             "|---:|---:|" + "---:|---:|" * len(found)]
+    for rows in zip(*found.values()):
+        cells = [f"{row[2]:.1f} | {row[3]:.0f} %" for row in rows]
+        lines.append(f"| {rows[0][0]} | {rows[0][1]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def attention_table(found):
-    lines = ["| tokens | head width | auto: GFLOP/s | shares | with bf16: GFLOP/s | shares | native: GFLOP/s "
-             "| shares |", "|---:|---:|" + "---:|" * 6]
-    for rows in zip(*(found[k] for k in ("auto", "bf16", "native"))):
+    lines = ["| tokens | head width" + "".join(f" | {k}: GFLOP/s | shares" for k in found) + " |",
+             "|---:|---:|" + "---:|---:|" * len(found)]
+    for rows in zip(*found.values()):
         shares = [100 * float(g) / float(rate) for _, _, g, rate in rows]
         cells = [f"{float(row[2]):.0f} | {share:.0f}, {7 / 6 * share:.0f} %" for row, share in zip(rows, shares)]
         lines.append(f"| {rows[0][0]} | {rows[0][1]} | {' | '.join(cells)} |")
@@ -260,9 +282,9 @@ def elementwise_table(found):
 
 
 def joined_table(found):
-    lines = ["| products | auto | native |", "|---|---:|---:|"]
-    for (name, ours), (_, native) in zip(found["auto"], found["native"]):
-        lines.append(f"| {name} | {ours} | {native} |")
+    lines = [f"| products | {' | '.join(found)} |", "|---|" + "---:|" * len(found)]
+    for rows in zip(*found.values()):
+        lines.append(f"| {rows[0][0]} | {' | '.join(row[1] for row in rows)} |")
     return "\n".join(lines)
 
 
@@ -297,10 +319,31 @@ def blas_rate(machine):
                for x in re.findall(r"^backend +(?:openblas|onednn|cblas)[^:]*: ([\d.]+) GFLOP/s", line))
 
 
-TEXT = """# Performance
+OVERVIEW = """# Performance
+
+Tokens a second of SmolLM2-135M with LoRA rank 8 beside LLaMA-Factory's on the same two cores: in turns, ratios within a
+round, min to median to max. Its best setting on CPUs is a float32 folder without gradient checkpointing; its examples'
+setting a bfloat16 folder with it. lowrank computes in float32 but for `bf16: true`, which the examples say, too. How
+much of the machine a whole step uses is what its mathematics needs over what products of 512 x 512 x 512 alone would
+have done in that time, in the fastest run.
+
+{tables}
+
+Written by `make bench` (`tests/bench/report.py`); a machine's own document says how, and has everything else: where
+the time goes, attention, memory, start, reading, saving.
+"""
+
+WITHOUT_AMX = """
+The same on vector units alone, as on a CPU without AMX: lowrank with `gemm_backend: native`, torch's oneDNN held to
+AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); {rounds} rounds.
+
+{table}
+"""
+
+TEXT = """# Performance: {kind}
 
 Written by `make bench`, which measures what stands here on the machine it runs on; do not edit. How each
-figure is taken: the first lines of the files in `tests/bench`. What was measured: `docs/performance.json`.
+figure is taken: the first lines of the files in `tests/bench`. What was measured: `docs/performance-{kind}.json`.
 
 Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
 
@@ -313,15 +356,10 @@ run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {thread
 within a round: to the fastest of its float32 settings (the folder widened to float32, gradient checkpointing off),
 and to what its examples say (the bfloat16 folder, checkpointing on). lowrank computes in float32 but for `bf16: true`.
 
-![tokens per second](performance.svg)
+![tokens per second](performance-{kind}.svg)
 
 {peer}
-
-The same on vector units alone, as on a CPU without AMX: lowrank with `gemm_backend: native`, torch's oneDNN held to
-AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); {native_rounds} rounds.
-
 {without_amx}
-
 ## Where the time of a step goes
 
 `profile: true` on two cores, the fastest of three runs of each kind; of its {profiled} steps neither the first, which
@@ -334,17 +372,10 @@ on one thread, when the bench began). The last columns are of the steps of all t
 {whole}
 
 Measuring itself took {watching:.2f} % of the time. In the tables, seconds are the mean over ranks and threads. The
-adapter's products ride on the frozen ones and are counted there, but for its own gradients. 2 ranks, {backend}:
+adapter's products ride on the frozen ones and are counted there, but for its own gradients. A thread that helps another
+with its products has its time there.
 
-{profile}
-
-2 ranks on vector units alone (`gemm_backend: native`):
-
-{native}
-
-1 rank with 2 threads on vector units alone; a thread that helps another with its products has its time there:
-
-{native_threads}
+{profiles}
 
 The large products by shape, C [M,N] over K, tokens in M:
 
@@ -414,26 +445,60 @@ One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random
 """
 
 
-def write(found):
-    peers, data = found["peer"], found["profile"]
+def profile_tables(found):
+    return "\n\n".join(f"{d['ranks']} rank{'s' if d['ranks'] > 1 else ''} x {d['threads']}, {d['backend']}:\n\n"
+                       + profile_table(d) for d in (found[name] for name in PROFILES if name in found))
+
+
+def write(found, kind):
+    peers, data, alone = found["peer"], found["profile"], found.get("without_amx")
     rows = [(name, numbers(peer.spread(rates, ".1f"))) for name, rates, _ in peer_rows(peers)]
     text = TEXT.format(
-        **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")},
+        **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")}, kind=kind,
         machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
-        rounds=peers["rounds"], peer=peer_table(peers), without_amx=peer_table(found["without_amx"]),
-        native_rounds=found["without_amx"]["rounds"], profiled=PROFILED,
-        watching=100 * data["watching"], whole=whole_table(found), backend=data["backend"],
-        **{name: profile_table(found[name]) for name in ("profile", "native", "native_threads")},
+        rounds=peers["rounds"], peer=peer_table(peers), profiled=PROFILED,
+        without_amx=WITHOUT_AMX.format(rounds=alone["rounds"], table=peer_table(alone)) if alone else "",
+        watching=100 * data["watching"], whole=whole_table(found), profiles=profile_tables(found),
         products=product_table(data),
         passes=pass_table(found["passes"]), elementwise=elementwise_table(found["elementwise"]),
         joined=joined_table(found["joined"]), attention=attention_table(found["attention"]),
         start="\n".join(found["start"]), preprocess="\n".join(found["preprocess"]),
         tokenizer=tokenizer_table(found["tokenizer"]), saving="\n".join(found["saving"]), large=large_table(found.get("large")))
-    for name, content in (("performance.md", text), ("performance.svg", chart.bars(
-            "SmolLM2-135M, LoRA rank 8: tokens a second", "tokens/s", rows, "lowrank"))):
-        with open(os.path.join(DOCS, name), "w", encoding="utf-8") as f:
-            f.write(content)
-        print(f"written: docs/{name}")
+    written(f"performance-{kind}.md", text)
+    written(f"performance-{kind}.svg", chart.bars(
+        "SmolLM2-135M, LoRA rank 8: tokens a second", "tokens/s", rows, "lowrank"))
+
+
+def written(name, content):
+    with open(os.path.join(DOCS, name), "w", encoding="utf-8") as f:
+        f.write(content)
+    print(f"written: docs/{name}")
+
+
+def overview(found, kind):
+    """The main figures of one kind."""
+    cpu = next(line.split(None, 1)[1] for line in found["machine"] if line.startswith("cpu"))
+    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {found['date']}.", "",
+             "| lowrank | of its best in float32 | of its examples |", "|---|---:|---:|"]
+    for result in (found[name] for name in ("peer", "without_amx") if name in found):
+        for name, rates, _ in peer_rows(result):
+            if name.startswith("lowrank"):
+                cells = [" to ".join(peer.spread(peer.over(rates, result[k]), ".2f").split()) for k in ("best", "examples")]
+                lines.append(f"| {name.removeprefix('lowrank, ')} | {' | '.join(cells)} |")
+    lines += ["", "| ranks x threads | backend | whole step, of the matrix rate |", "|---|---|---:|"]
+    for data in (found[name] for name in PROFILES if name in found):
+        lines.append(f"| {data['ranks']} x {data['threads']} | {data['backend']} "
+                     f"| {100 * whole_rate(data) / matrix_rate(data):.0f} % |")
+    return "\n".join(lines)
+
+
+def write_all():
+    tables = []
+    for path in sorted(glob.glob(os.path.join(DOCS, "performance-*.json"))):
+        kind, found = re.search(r"performance-(.*)\.json$", path).group(1), h.read_json(path)
+        write(found, kind)
+        tables.append(overview(found, kind))
+    written("performance.md", OVERVIEW.format(tables="\n\n".join(tables)))
 
 
 def kept(found, measured):
@@ -450,13 +515,15 @@ def more_rounds(before, found):
             "runs": {name: before["runs"][name] + runs for name, runs in found["runs"].items()}}
 
 
-def measure(mine, passed, measured):
+def measure(mine, passed):
     h.require_program()
     for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
         del os.environ[name]
     sys.argv[1:] = passed
     args, work = peer.parse(), h.Checks("report").work
-    todo = parts(args, passed, work)
+    kind = kind_of(machine())
+    measured = os.path.join(DOCS, f"performance-{kind}.json")
+    todo = parts(args, passed, work, kind)
     if mine.large:
         todo["large"] = lambda: large(os.path.abspath(mine.large), work)
     if mine.only:
@@ -478,10 +545,9 @@ def main():
     own.add_argument("--only", nargs="+", metavar="PART")
     own.add_argument("--add-rounds", action="store_true")
     mine, passed = own.parse_known_args()
-    measured = os.path.join(DOCS, "performance.json")
     if not mine.write:
-        measure(mine, passed, measured)
-    write(h.read_json(measured))
+        measure(mine, passed)
+    write_all()
     return 0
 
 
