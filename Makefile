@@ -165,10 +165,10 @@ endef
 
 SRC      := $(foreach l,$(filter-out cli,$(LAYERS)),$(wildcard src/$(l)/*.c))
 OBJ      := $(SRC:src/%.c=$(BUILD)/obj/%.o)
-SIMD_SRC := $(if $(filter nn,$(LAYERS)),$(filter-out %/bf16.c,$(wildcard src/nn/simd/*.c)))
+SIMD_SRC := $(if $(filter nn,$(LAYERS)),$(filter-out src/nn/simd/bf16%,$(wildcard src/nn/simd/*.c)))
 ISAS     := generic $(if $(filter x86_64,$(shell uname -m)),avx2 avx512)
 OBJ      += $(foreach isa,$(ISAS),$(SIMD_SRC:src/%.c=$(BUILD)/obj/%.$(isa).o))
-OBJ      += $(if $(and $(BF16),$(SIMD_SRC)),$(BUILD)/obj/nn/simd/bf16.bf16.o)
+OBJ      += $(if $(and $(BF16),$(SIMD_SRC)),$(patsubst src/%.c,$(BUILD)/obj/%.bf16.o,$(wildcard src/nn/simd/bf16*.c)))
 CLI_SRC  := $(if $(filter cli,$(LAYERS)),$(wildcard src/cli/*.c))
 CLI_OBJ  := $(CLI_SRC:src/%.c=$(BUILD)/obj/%.o)
 LIB      := $(BUILD)/liblowrank.a

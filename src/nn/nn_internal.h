@@ -76,7 +76,7 @@ extern const struct nn_kernels nn_kernels_avx512;
 #endif
 #ifdef HAVE_BF16
 extern const struct gemm_kernels gemm_kernels_amx;
-extern const struct gemm_kernels gemm_kernels_amx_bf16; // factors rounded to bfloat16
+extern const struct gemm_kernels gemm_kernels_amx_bf16;     // factors rounded to bfloat16
 extern const struct gemm_kernels gemm_kernels_vectors_bf16; // the same by AVX512_BF16
 int amx_available(void); // for bfloat16, and the kernel lets this process use it
 int bf16_vectors_available(void);

@@ -25,20 +25,14 @@
  */
 #ifdef __AVX512BF16__ // as the Makefile compiles it
 #include <cpuid.h>
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "nn/nn_internal.h"
+#include "nn/simd/bf16.h"
 #include "nn/simd/fetch.h"
 
 enum {
-    SIDE = 16,          // rows or columns of a tile
-    STEP = 32,          // its length along k
-    TILE = SIDE * STEP, // numbers in it
-    PANEL = 2 * SIDE,
-    PARTS = 3,
-    PAIRS = 6,      // of parts of two floats that count
     MC = PANEL * 6, // rows of a block in three parts; in one part three times as many
     KC_MAX = 768,
     NC = PANEL * 64, // columns of a block of weights in bfloat16; with more parts as many fewer
@@ -90,17 +84,9 @@ static const struct {
 
 enum { ROW_BYTES = 64 };
 
-/* Part a of a number of op(A) times part b of one of op(B). Neighbours in a list share one, which stays loaded. */
-struct pair {
-    int a, b;
-};
-
 static const struct pair pairs_1x1[] = { { 0, 0 } };
 static const struct pair pairs_3x1[] = { { 0, 0 }, { 1, 0 }, { 2, 0 } };
 static const struct pair pairs_3x2[] = { { 2, 0 }, { 1, 0 }, { 0, 0 }, { 0, 1 }, { 1, 1 } };
-static const struct pair pairs_3x3[PAIRS] = { { 0, 2 }, { 0, 0 }, { 2, 0 },
-                                              { 1, 0 }, { 1, 1 }, { 0, 1 } };
-
 /*
  * Adds the products of a panel of rows and one of columns to tiles 0 to 3, [row half][column half].
  * high, wide: there is a second half of the rows, of the columns.
@@ -197,63 +183,11 @@ INLINE void add_low_rank(__m512 *acc, const float *u, const float *v, int R, int
                                     _mm512_load_ps(v + j * SIDE), acc[i * (1 + wide) + j]);
 }
 
-/* ---- numbers in parts ------------------------------------------------------ */
+/* ---- the product ----------------------------------------------------------- */
 
-/* The upper halves of 32 floats. */
-INLINE __m512i upper_halves(__m512i low, __m512i high)
+static int steps_of(int k)
 {
-    const __m512i odd =
-        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
-                         25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-
-    return _mm512_permutex2var_epi16(low, odd, high);
-}
-
-/* x rounded to 8 bits, ties away from zero; its lower half is not cleared. */
-INLINE __m512i rounded(__m512 x)
-{
-    return _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
-}
-
-INLINE __m512 rest(__m512 x, __m512i part)
-{
-    return _mm512_sub_ps(
-        x, _mm512_castsi512_ps(_mm512_and_si512(part, _mm512_set1_epi32((int)0xffff0000))));
-}
-
-/* 32 floats as parts: the last of three or two is exact, a single one rounded to even. */
-INLINE void split(__m512i *part, __m512 low, __m512 high, int parts)
-{
-    if (parts == 1) {
-        part[0] = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-        return;
-    }
-    for (int p = 0; p < parts - 1; p++) {
-        __m512i l = rounded(low), h = rounded(high);
-
-        part[p] = upper_halves(l, h);
-        low = rest(low, l);
-        high = rest(high, h);
-    }
-    part[parts - 1] = upper_halves(_mm512_castps_si512(low), _mm512_castps_si512(high));
-}
-
-/* The n <= 32 numbers of src from at on, zeros behind them, as parts. */
-INLINE void load(__m512i *part, const void *src, enum dtype dtype, size_t at, int n, int parts)
-{
-    __mmask32 mask = n >= STEP ? 0xffffffffu : (1u << (n < 0 ? 0 : n)) - 1;
-    const uint16_t *half = (const uint16_t *)src + at;
-    const float *full = (const float *)src + at;
-
-    if (dtype == DTYPE_BF16)
-        part[0] = _mm512_maskz_loadu_epi16(mask, half);
-    else if (dtype == DTYPE_F16)
-        split(part, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)mask, half)),
-              _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)(mask >> 16), half + SIDE)),
-              parts);
-    else
-        split(part, _mm512_maskz_loadu_ps((__mmask16)mask, full),
-              _mm512_maskz_loadu_ps((__mmask16)(mask >> 16), full + SIDE), parts);
+    return (k + STEP - 1) / STEP;
 }
 
 /* In how many parts numbers are multiplied; all says in how many a float is. */
@@ -262,194 +196,11 @@ static int parts_of(enum dtype dtype, int all)
     return all == 1 || dtype == DTYPE_BF16 ? 1 : dtype == DTYPE_F16 ? 2 : all;
 }
 
-/* ---- panels ---------------------------------------------------------------- */
-
-static int steps_of(int k)
-{
-    return (k + STEP - 1) / STEP;
-}
-
-/* A matrix; along: k runs along its rows, which are lines of the panel, else its rows are numbers of one k. */
-struct operand {
-    const void *x;
-    enum dtype dtype;
-    int along, parts;
-    size_t ld;
-};
-
-/* Tiles of rows become tiles of columns and the other way: pairs of k are transposed as if they were floats. */
-static void turn_tiles(uint16_t *tile, int n)
-{
-    for (; n > 0; n--, tile += TILE) {
-        vfloat v[SIDE];
-
-#pragma GCC unroll 16
-        for (int i = 0; i < SIDE; i++)
-            v[i] = (vfloat)_mm512_load_si512(tile + (size_t)i * STEP);
-        vtranspose(v);
-#pragma GCC unroll 16
-        for (int i = 0; i < SIDE; i++)
-            _mm512_store_ps(tile + (size_t)i * STEP, v[i]);
-    }
-}
-
-/* One step of a panel, k numbers of n lines that lie along k: tiles of rows. */
-INLINE void step_along(uint16_t *dst, const void *x, enum dtype dtype, size_t at, size_t ld, int n,
-                       int k, int parts, int tiles)
-{
-    for (int i = 0; i < tiles * SIDE; i++) {
-        __m512i part[PARTS] = { { 0 } };
-
-        if (i < n)
-            load(part, x, dtype, at + (size_t)i * ld, k, parts);
-#pragma GCC unroll 3
-        for (int p = 0; p < parts; p++)
-            _mm512_store_si512(dst + (size_t)(p * tiles) * TILE + (size_t)i * STEP, part[p]);
-    }
-}
-
-/* The same where rows of x are numbers of one k: tiles of columns, two rows interleaved. */
-INLINE void step_across(uint16_t *dst, const void *x, enum dtype dtype, size_t at, size_t ld, int n,
-                        int k, int parts, int tiles)
-{
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
-                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-
-    for (int i = 0; i < SIDE; i++) {
-        __m512i even[PARTS] = { { 0 } }, odd[PARTS] = { { 0 } };
-
-        if (2 * i < k)
-            load(even, x, dtype, at + (size_t)(2 * i) * ld, n, parts);
-        if (2 * i + 1 < k)
-            load(odd, x, dtype, at + (size_t)(2 * i + 1) * ld, n, parts);
-#pragma GCC unroll 3
-        for (int p = 0; p < parts; p++) {
-            uint16_t *row = dst + (size_t)(p * tiles) * TILE + (size_t)i * STEP;
-
-            _mm512_store_si512(row, _mm512_permutex2var_epi16(even[p], low, odd[p]));
-            if (tiles == 2)
-                _mm512_store_si512(row + TILE, _mm512_permutex2var_epi16(even[p], high, odd[p]));
-        }
-    }
-}
-
-INLINE void pack_as(uint16_t *dst, const struct operand *m, enum dtype dtype, size_t at, int n,
-                    int kc, int parts, int tiles, int turn)
-{
-    for (int k = 0; k < kc; k += STEP) {
-        if (m->along)
-            step_along(dst, m->x, dtype, at + (size_t)k, m->ld, n, kc - k, parts, tiles);
-        else
-            step_across(dst, m->x, dtype, at + (size_t)k * m->ld, m->ld, n, kc - k, parts, tiles);
-        if (turn)
-            turn_tiles(dst, parts * tiles);
-        dst += (size_t)(parts * tiles) * TILE;
-    }
-}
-
-/* A panel of n lines from line j on, k from k0 on; turned where they are rows of op(B) or columns of op(A). */
-static void pack_panel(uint16_t *dst, const struct operand *m, int k0, int kc, int j, int n,
-                       int tiles, int turn)
-{
-    size_t at = m->along ? (size_t)j * m->ld + (size_t)k0 : (size_t)k0 * m->ld + (size_t)j;
-
-    if (m->dtype == DTYPE_BF16)
-        pack_as(dst, m, DTYPE_BF16, at, n, kc, 1, tiles, turn);
-    else if (m->dtype == DTYPE_F16 && m->parts == 2)
-        pack_as(dst, m, DTYPE_F16, at, n, kc, 2, tiles, turn);
-    else if (m->dtype == DTYPE_F16)
-        pack_as(dst, m, DTYPE_F16, at, n, kc, 1, tiles, turn);
-    else if (m->parts == PARTS)
-        pack_as(dst, m, DTYPE_F32, at, n, kc, PARTS, tiles, turn);
-    else
-        pack_as(dst, m, DTYPE_F32, at, n, kc, 1, tiles, turn);
-}
-
-static void pack_rows(uint16_t *dst, const struct operand *a, int k0, int kc, int i, int m)
-{
-    pack_panel(dst, a, k0, kc, i, m, 2, !a->along);
-}
-
-/* How many tiles wide a panel of n columns is. */
-static int tiles_of(int n)
-{
-    return n <= SIDE ? 1 : 2;
-}
-
-static void pack_columns(uint16_t *dst, const struct operand *b, int k0, int kc, int j, int n,
-                         int tiles)
-{
-    pack_panel(dst, b, k0, kc, j, n, tiles, b->along);
-}
-
-/* dst [pair][n], ld apart: the parts of n floats that pairs take, on the left or on the right. */
-static void spread(uint16_t *dst, size_t ld, const float *x, int n, int right)
-{
-    for (int i = 0; i < n; i += STEP) {
-        __mmask32 mask = n - i >= STEP ? 0xffffffffu : (1u << (n - i)) - 1;
-        __m512i part[PARTS];
-
-        load(part, x, DTYPE_F32, (size_t)i, n - i, PARTS);
-        for (int t = 0; t < PAIRS; t++)
-            _mm512_mask_storeu_epi16(dst + (size_t)t * ld + i, mask,
-                                     part[right ? pairs_3x3[t].b : pairs_3x3[t].a]);
-    }
-}
-
-/* The low-rank end of a panel of rows for tiles: u [m,R]. */
-static void pack_low_rank_rows(uint16_t *dst, const float *u, size_t ldu, int m, int R,
-                               uint16_t *buffer)
-{
-    struct operand a = { buffer, DTYPE_BF16, 1, 1, (size_t)(PAIRS * R) };
-
-    for (int i = 0; i < m; i++)
-        spread(buffer + (size_t)i * a.ld, (size_t)R, u + (size_t)i * ldu, R, 0);
-    pack_rows(dst, &a, 0, PAIRS * R, 0, m);
-}
-
-/* The low-rank end of a panel of columns for tiles: v [R,n], or [n,R] where B is transposed. */
-static void pack_low_rank_columns(uint16_t *dst, const struct gemm_call *g, int j, int n,
-                                  uint16_t *buffer)
-{
-    int R = g->R;
-    struct operand b = { buffer, DTYPE_BF16, g->trans_b, 1,
-                         (size_t)(g->trans_b ? PAIRS * R : PANEL) };
-
-    if (g->trans_b)
-        for (int c = 0; c < n; c++)
-            spread(buffer + (size_t)c * b.ld, (size_t)R, g->v + (size_t)(j + c) * g->ldv, R, 1);
-    else
-        for (int k = 0; k < R; k++)
-            spread(buffer + (size_t)k * PANEL, (size_t)R * PANEL, g->v + (size_t)k * g->ldv + j, n,
-                   1);
-    pack_columns(dst, &b, 0, PAIRS * R, 0, n, tiles_of(n));
-}
-
-/* The low-rank ends for vectors: floats, rows of R, and R rows of 16 or 32 with zeros behind n. */
-static void copy_low_rank_rows(float *dst, const float *u, size_t ldu, int m, int R)
-{
-    for (int i = 0; i < m; i++)
-        memcpy(dst + (size_t)i * (size_t)R, u + (size_t)i * ldu, (size_t)R * sizeof(*dst));
-}
-
-static void copy_low_rank_columns(float *dst, const struct gemm_call *g, int j, int n)
-{
-    size_t across = g->trans_b ? 1 : g->ldv, along = g->trans_b ? g->ldv : 1;
-    const float *v = g->v + (size_t)j * along;
-
-    for (int r = 0; r < g->R; r++, dst += tiles_of(n) * SIDE)
-        for (int c = 0; c < tiles_of(n) * SIDE; c++)
-            dst[c] = c < n ? v[(size_t)r * across + (size_t)c * along] : 0.0f;
-}
-
 /* Where in panels of op(B) [K,N] row k and column n are, multiples of a panel's width, in floats. */
 static size_t panel_at(int K, int k, int n, int parts)
 {
     return ((size_t)n / PANEL * (size_t)steps_of(K) + (size_t)k / STEP) * (size_t)parts * TILE;
 }
-
-/* ---- the product ----------------------------------------------------------- */
 
 /* What multiplies. */
 enum unit { TILES, VECTORS };
@@ -594,7 +345,7 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
                              at->k0 == 0 ? 0.0f : 1.0f };
 
         product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
-                          at->d_parts, tiles_of(n), 0, &to);
+                          at->d_parts, bf16_tiles(n), 0, &to);
     }
 }
 
@@ -607,12 +358,12 @@ static void pack_block_rows(const struct gemm_call *g, const struct block *at, u
     int row = at->i0 + i;
     const float *u = g->u + (size_t)row * g->ldu;
 
-    pack_rows(pa, &a, at->k0, at->kc, row, m);
+    bf16_pack_rows(pa, &a, at->k0, at->kc, row, m);
     add_low_rank_input(g, at, pa, row, m);
     if (at->low_rank_steps > 0 && at->unit == TILES)
-        pack_low_rank_rows(end, u, g->ldu, m, g->R, at->buffer);
+        bf16_pack_low_rank_rows(end, u, g->ldu, m, g->R, at->buffer);
     else if (at->low_rank_steps > 0)
-        copy_low_rank_rows((void *)end, u, g->ldu, m, g->R);
+        bf16_copy_low_rank_rows((void *)end, u, g->ldu, m, g->R);
 }
 
 static void pack_d(const struct gemm_call *g, const struct block *at)
@@ -623,7 +374,7 @@ static void pack_d(const struct gemm_call *g, const struct block *at)
     for (int j = 0; j < at->d; j += PANEL) {
         int n = at->d - j < PANEL ? at->d - j : PANEL;
 
-        pack_columns(pd, &d, at->k0, at->kc, j, n, tiles_of(n));
+        bf16_pack_columns(pd, &d, at->k0, at->kc, j, n, bf16_tiles(n));
         pd += (size_t)at->steps * at->d_parts * 2 * TILE;
     }
 }
@@ -641,15 +392,15 @@ static void pack_b(const struct gemm_call *g, const struct block *at, int j, int
 {
     struct operand b = { g->b, g->b_dtype, g->trans_b, at->b_parts, g->ldb };
     uint16_t *pb = at->pb + (size_t)(j / PANEL) * at->pb_stride;
-    uint16_t *end = pb + (size_t)at->steps * at->b_parts * tiles_of(n) * TILE;
+    uint16_t *end = pb + (size_t)at->steps * at->b_parts * bf16_tiles(n) * TILE;
 
     if (at->i0 > 0 || g->panels)
         return;
-    pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, tiles_of(n));
+    bf16_pack_columns(pb, &b, at->k0, at->kc, at->j0 + j, n, bf16_tiles(n));
     if (at->low_rank_steps > 0 && at->unit == TILES)
-        pack_low_rank_columns(end, g, at->j0 + j, n, at->buffer);
+        bf16_pack_low_rank_columns(end, g, at->j0 + j, n, at->buffer);
     else if (at->low_rank_steps > 0)
-        copy_low_rank_columns((void *)end, g, at->j0 + j, n);
+        bf16_copy_low_rank_columns((void *)end, g, at->j0 + j, n);
 }
 
 /* The panel of rows at i of the block, as A is given. */
@@ -683,7 +434,7 @@ static struct fetch fetch_panel(const struct gemm_call *g, const struct block *a
  */
 static void panel_product(const struct gemm_call *g, struct block *at, int j)
 {
-    int n = at->nc - j < PANEL ? at->nc - j : PANEL, tiles = g->panels ? 2 : tiles_of(n);
+    int n = at->nc - j < PANEL ? at->nc - j : PANEL, tiles = g->panels ? 2 : bf16_tiles(n);
     const uint16_t *b = panel_of(g, at, j);
     uint16_t *a = at->pa;
 
@@ -784,8 +535,8 @@ static size_t at_rounded(int K, int k, int n)
 static void pack(float *panels, const struct operand *b, int K, int N)
 {
     for (int j = 0; j < N; j += PANEL)
-        pack_columns((void *)(panels + panel_at(K, 0, j, b->parts)), b, 0, K, j,
-                     N - j < PANEL ? N - j : PANEL, 2);
+        bf16_pack_columns((void *)(panels + panel_at(K, 0, j, b->parts)), b, 0, K, j,
+                          N - j < PANEL ? N - j : PANEL, 2);
 }
 
 static void pack_of_parts(float *panels, const float *b, int trans_b, size_t ldb, int K, int N)

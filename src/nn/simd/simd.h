@@ -1,10 +1,10 @@
 /*
  * nn/simd/simd.h: one source, several instruction sets.
  *
- * The .c files of this folder, but for bf16.c, are compiled once per instruction
- * set, with NN_ISA naming it: generic, avx2 (with FMA) and avx512. SIMD(f) is
- * the name of f in that set. Vectors are the compiler's own (GCC and clang), so
- * there is no intrinsic and any CPU can be served.
+ * The .c files of this folder, but for those that bf16.h describes, are compiled
+ * once per instruction set, with NN_ISA naming it: generic, avx2 (with FMA) and
+ * avx512. SIMD(f) is the name of f in that set. Vectors are the compiler's own
+ * (GCC and clang), so there is no intrinsic and any CPU can be served.
  */
 #ifndef NN_SIMD_H
 #define NN_SIMD_H
