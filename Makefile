@@ -218,7 +218,15 @@ $(foreach isa,$(ISAS) bf16,$(eval $(call simd_rule,$(isa))))
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(SAY)$(MPICC) $(CPPFLAGS) -Itests/unit -Isrc $(CFLAGS) -MMD -MP -o $@ $< $(LIB) -lcmocka $(LDLIBS)
+	$(SAY)$(MPICC) $(CPPFLAGS) -Itests/unit -Isrc $(CFLAGS) -MMD -MP -o $@ $< $(filter %.o,$^) $(LIB) -lcmocka $(LDLIBS)
+
+# AMX's tiles in plain C, in place of those of the library.
+ifneq ($(BF16),)
+$(BUILD)/tests/unit/nn/test_tiles: $(BUILD)/tests/unit/nn/tiles.o
+$(BUILD)/tests/unit/nn/tiles.o: src/nn/simd/bf16.c tests/unit/nn/tiles.h $(FLAGS)
+	@mkdir -p $(@D)
+	$(SAY)$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) $(SIMD_FLAGS) $(ISA_FLAGS_bf16) -include tests/unit/nn/tiles.h -MMD -MP -c -o $@ $<
+endif
 
 $(BUILD)/tests/mpi/%: tests/mpi/%.c $(LIB)
 	@mkdir -p $(@D)

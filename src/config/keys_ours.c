@@ -39,8 +39,8 @@ static const struct config_key rows[] = {
     WORKS(ranks_per_node, INT, "null", "of those, on one node; null takes as many as run on one",
           LIMITS(1, RANKS_MAX)),
     WORKS(rank_gflops, FLOAT, "null",
-          "for the forecast of `check ranks=N`: 1e9 operations a second of a rank; null takes 0.70 "
-          "of the matrix rate measured then, 0.40 on AMX",
+          "for the forecast of `check ranks=N`: 1e9 operations a second of a rank; null takes 0.80 "
+          "of the matrix rate measured then, 0.50 on AMX",
           LIMITS(0, 1e9), .flags = KEY_ABOVE_MIN),
     WORKS(step_overhead_ms, FLOAT, "null",
           "the same: time of a step that ranks do not share; null takes 8 ns a parameter, and 32 "

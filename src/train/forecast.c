@@ -13,8 +13,8 @@
 #include "report/forecast.h"
 #include "train/train_internal.h"
 
-#define GEMM_SHARE     0.70  // of the matrix rate, that a step reaches; docs/scaling.md
-#define AMX_SHARE      0.40  // the same where products are so fast that the rest counts
+#define GEMM_SHARE     0.80  // of the matrix rate, that a step reaches; docs/scaling.md
+#define AMX_SHARE      0.50  // the same where products are so fast that the rest counts
 #define LINK           125e6 // bytes/s: 1 Gbit/s
 #define NODE           2e9   // bytes/s
 #define LATENCY_S      50e-6

@@ -18,9 +18,9 @@ them while they are written. Ratios are taken within a round, against
 LLaMA-Factory's fastest float32 setting and its examples' setting there: machines
 change their pace. The first loss must be the same, so that the same work was
 timed. Peak memory is the resident set of a process; of several ranks it is not
-given. OPENBLAS_* are unset for all. With --without-amx oneDNN, with which torch
-multiplies bfloat16, is held to AVX-512 and its bfloat16 instructions: with :native,
-what a CPU without AMX does.
+given. OPENBLAS_* are unset for all. --onednn-isa holds oneDNN, with which torch
+multiplies bfloat16, to what another CPU has: with :native, AVX512_CORE_BF16 is what
+one without AMX does, AVX512_CORE one without instructions for bfloat16.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=2, help="LLaMA-Factory's")
     parser.add_argument("--json", metavar="OUT", help="write every figure")
     parser.add_argument("--lf-batch", default="1,8", help="rows per micro-batch to try")
-    parser.add_argument("--without-amx", action="store_true")
+    parser.add_argument("--onednn-isa", metavar="ISA", help="as ONEDNN_MAX_CPU_ISA spells it")
     parser.add_argument("--pairs", nargs="*", default=[], help="key=value for lowrank")
     return parser.parse_args()
 
@@ -192,8 +192,8 @@ def main():
     h.require_program()
     for name in [n for n in os.environ if n.startswith("OPENBLAS_")]:
         del os.environ[name]
-    if args.without_amx:
-        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_BF16"
+    if args.onednn_isa:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = args.onednn_isa
     checks = h.Checks("peer")
     runs = {}
     for number in range(args.rounds):

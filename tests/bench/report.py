@@ -6,14 +6,14 @@
     python3 tests/bench/report.py --write           (anew from docs/performance-*.json)
 
 KIND is what multiplies matrices there by itself: amx, or the instruction set of
-the native kernels (avx512, avx2, generic); docs/performance.md has the main
+the native kernels (avx512_bf16, avx512, avx2, generic); docs/performance.md has the main
 figures of each kind. Runs tests/bench/peer.py (its options are passed on),
 profiled runs on 2 ranks and on 2 threads, scaling.py, which writes its part of
 docs/scaling.md, and the other programs of tests/bench. `make bench MODEL=FOLDER`
 builds all that is needed and calls this. --large takes a folder that
 make_model.py wrote: one step of 2 rows of 2048 tokens, on 1 and 2 ranks. --only
 measures some parts anew, by their names in docs/performance-KIND.json; with
---add-rounds those of `peer` or `without_amx` join the rounds that are there, of
+--add-rounds those of a comparison join the rounds that are there, of
 the same code on the same machine. The documents say on which machine, with which
 versions and when they were made; figures of other machines differ.
 """
@@ -26,6 +26,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -39,6 +40,8 @@ import peer  # noqa: E402
 DOCS = os.path.join(ROOT, "docs")
 PROFILED = 8  # steps; the first warms up, and the last has the end of the run
 BACKENDS = ("auto", "native")
+WITHOUT = {"without_amx": ("AVX512_CORE_BF16", "AMX"),
+           "without_bf16": ("AVX512_CORE", "instructions for bfloat16")}
 LENGTHS = ((16, 64), (8, 256), (2, 1024), (1, 2048))
 
 
@@ -75,8 +78,24 @@ def machine():
 
 def kind_of(lines):
     """The first backend that `info` names is what auto takes."""
-    first = next(line.split() for line in lines if line.startswith("backend"))
-    return (first[2] if first[1] == "native" else first[1]).rstrip(":")
+    line = next(line for line in lines if line.startswith("backend"))
+    name, isa = line.split()[1:3]
+    return name.rstrip(":") if name != "native" else isa.rstrip(":") + ("_bf16" if "with bf16" in line else "")
+
+
+def torch_rates():
+    """GFLOP/s of the peer's own products of 2048 x 2048 x 2048 on one thread, the best of five."""
+    import torch
+    torch.set_num_threads(1)
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, best = torch.rand(2048, 2048).to(dtype), float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            torch.mm(a, a)
+            best = min(best, time.perf_counter() - start)
+        rates[str(dtype).removeprefix("torch.")] = 2 * 2048**3 / best * 1e-9
+    return rates
 
 
 def profile(args, work, ranks, *pairs):
@@ -140,14 +159,18 @@ def parts(args, passed, work, kind):
     watched = os.path.join(work, "profile", "profile.json")
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
     backends = BACKENDS if kind == "amx" else BACKENDS[:1]
+    held_back = {name: lambda isa=isa: compare(work, passed, "--onednn-isa", isa, "--lowrank", "2x1:native,1x2:native")
+                 for name, (isa, _) in WITHOUT.items()}
     alone = {
-        "without_amx": lambda: compare(work, passed, "--without-amx", "--lowrank", "2x1:native,1x2:native"),
+        "without_amx": held_back["without_amx"],
         "native_threads": lambda: profile(args, work, 1, "gemm_backend=native"),
         "native": lambda: profile(args, work, 2, "gemm_backend=native"),
     }
     return {
+        "torch": torch_rates,
         "peer": lambda: compare(work, passed),
         **(alone if kind == "amx" else {}),
+        "without_bf16": held_back["without_bf16"],
         "bf16_threads": lambda: profile(args, work, 1, "bf16=true"),
         "bf16": lambda: profile(args, work, 2, "bf16=true"),
         "profile_threads": lambda: profile(args, work, 1),
@@ -333,9 +356,9 @@ Written by `make bench` (`tests/bench/report.py`); a machine's own document says
 the time goes, attention, memory, start, reading, saving.
 """
 
-WITHOUT_AMX = """
-The same on vector units alone, as on a CPU without AMX: lowrank with `gemm_backend: native`, torch's oneDNN held to
-AVX-512 with its bfloat16 instructions (`ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`); {rounds} rounds.
+HELD_BACK = """
+As on a CPU without {what}: lowrank on vector units in float32 (`gemm_backend: native`), torch's oneDNN
+held to the others (`ONEDNN_MAX_CPU_ISA={isa}`); {rounds} rounds.
 
 {table}
 """
@@ -359,7 +382,7 @@ and to what its examples say (the bfloat16 folder, checkpointing on). lowrank co
 ![tokens per second](performance-{kind}.svg)
 
 {peer}
-{without_amx}
+{held_back}
 ## Where the time of a step goes
 
 `profile: true` on two cores, the fastest of three runs of each kind; of its {profiled} steps neither the first, which
@@ -445,19 +468,25 @@ One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random
 """
 
 
+def torch_line(found):
+    rates = found.get("torch", {}).items()
+    return ["torch     " + ", ".join(f"{dtype} {rate:.1f} GFLOP/s" for dtype, rate in rates) + ", on 1 thread"] if rates else []
+
+
 def profile_tables(found):
     return "\n\n".join(f"{d['ranks']} rank{'s' if d['ranks'] > 1 else ''} x {d['threads']}, {d['backend']}:\n\n"
                        + profile_table(d) for d in (found[name] for name in PROFILES if name in found))
 
 
 def write(found, kind):
-    peers, data, alone = found["peer"], found["profile"], found.get("without_amx")
+    peers, data = found["peer"], found["profile"]
     rows = [(name, numbers(peer.spread(rates, ".1f"))) for name, rates, _ in peer_rows(peers)]
     text = TEXT.format(
         **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")}, kind=kind,
-        machine="\n".join("    " + line for line in found["machine"]), tokens=peers["tokens"],
+        machine="\n".join("    " + line for line in found["machine"] + torch_line(found)), tokens=peers["tokens"],
         rounds=peers["rounds"], peer=peer_table(peers), profiled=PROFILED,
-        without_amx=WITHOUT_AMX.format(rounds=alone["rounds"], table=peer_table(alone)) if alone else "",
+        held_back="".join(HELD_BACK.format(what=what, isa=isa, rounds=found[name]["rounds"], table=peer_table(found[name]))
+                          for name, (isa, what) in WITHOUT.items() if name in found),
         watching=100 * data["watching"], whole=whole_table(found), profiles=profile_tables(found),
         products=product_table(data),
         passes=pass_table(found["passes"]), elementwise=elementwise_table(found["elementwise"]),
@@ -478,11 +507,15 @@ def written(name, content):
 def overview(found, kind):
     """The main figures of one kind."""
     cpu = next(line.split(None, 1)[1] for line in found["machine"] if line.startswith("cpu"))
-    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {found['date']}.", "",
+    rates = [line for line in found["machine"] if re.match("backend .*on 1 thread .auto", line)] + torch_line(found)
+    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {found['date']}. Matrix products alone:", "",
+             *("    " + line for line in rates), "",
              "| lowrank | of its best in float32 | of its examples |", "|---|---:|---:|"]
-    for result in (found[name] for name in ("peer", "without_amx") if name in found):
+    for part in (name for name in ("peer", *WITHOUT) if name in found):
+        result = found[part]
         for name, rates, _ in peer_rows(result):
             if name.startswith("lowrank"):
+                name = f"{name.split(', vector')[0]}, both without {WITHOUT[part][1]}" if part in WITHOUT else name
                 cells = [" to ".join(peer.spread(peer.over(rates, result[k]), ".2f").split()) for k in ("best", "examples")]
                 lines.append(f"| {name.removeprefix('lowrank, ')} | {' | '.join(cells)} |")
     lines += ["", "| ranks x threads | backend | whole step, of the matrix rate |", "|---|---|---:|"]

@@ -75,7 +75,7 @@ static void measure(const struct dist *dist, size_t n)
     qsort(ours, TIMES, sizeof(*ours), compare);
     qsort(theirs, TIMES, sizeof(*theirs), compare);
     if (dist->rank == 0)
-        (void)printf("%d %zu %.6f %.6f %.6f %.6f\n", dist->size, n, ours[0], ours[TIMES / 2],
+        (void)printf("%d %zu %.9f %.9f %.9f %.9f\n", dist->size, n, ours[0], ours[TIMES / 2],
                      theirs[0], theirs[TIMES / 2]);
     arena_close(&arena);
     free(v);
