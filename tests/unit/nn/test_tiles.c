@@ -33,8 +33,8 @@ static void tiles_make_the_same_products(void **state)
 
     (void)state;
     if (!amx_available())
-        print_message("this CPU has no AVX512_BF16: not tried\n");
-    for (int bf16 = 0; bf16 < 2 && amx_available(); bf16++) {
+        skip();
+    for (int bf16 = 0; bf16 < 2; bf16++) {
         nn_add_case(&one, NULL, GEMM_AMX, 1);
         if (bf16)
             nn_use_bf16(&one.nn);
