@@ -238,15 +238,15 @@ struct target {
 };
 
 /* One vector of sums, of row i from column j on. */
-INLINE void update(const struct target *to, int i, int j, __m512 sum)
+INLINE void update(struct target to, int i, int j, __m512 sum)
 {
-    int n = to->n - j;
+    int n = to.n - j;
     __mmask16 mask = n >= SIDE ? 0xffff : (__mmask16)((1u << (n < 0 ? 0 : n)) - 1);
-    float *c = to->c + (size_t)i * to->ld + j;
-    __m512 v = _mm512_mul_ps(_mm512_set1_ps(to->alpha), sum);
+    float *c = to.c + (size_t)i * to.ld + j;
+    __m512 v = _mm512_mul_ps(_mm512_set1_ps(to.alpha), sum);
 
-    if (to->beta != 0.0f)
-        v = _mm512_fmadd_ps(_mm512_set1_ps(to->beta), _mm512_maskz_loadu_ps(mask, c), v);
+    if (to.beta != 0.0f)
+        v = _mm512_fmadd_ps(_mm512_set1_ps(to.beta), _mm512_maskz_loadu_ps(mask, c), v);
     _mm512_mask_storeu_ps(c, mask, v);
 }
 
@@ -280,33 +280,33 @@ INLINE void panel_sums(const struct block *at, const uint16_t *a, const uint16_t
 }
 
 static void product_by_tiles(const struct block *at, const uint16_t *a, const uint16_t *b,
-                             int b_parts, int tiles, int low_rank, const struct target *to)
+                             int b_parts, int tiles, int low_rank, struct target to)
 {
-    if (to->m > SIDE && tiles == 2)
+    if (to.m > SIDE && tiles == 2)
         panel_sums(at, a, b, b_parts, 1, 1, low_rank);
-    else if (to->m > SIDE)
+    else if (to.m > SIDE)
         panel_sums(at, a, b, b_parts, 1, 0, low_rank);
     else if (tiles == 2)
         panel_sums(at, a, b, b_parts, 0, 1, low_rank);
     else
         panel_sums(at, a, b, b_parts, 0, 0, low_rank);
-    for (int i = 0; i < to->m; i++)
-        for (int j = 0; j < to->n; j += SIDE)
+    for (int i = 0; i < to.m; i++)
+        for (int j = 0; j < to.n; j += SIDE)
             update(to, i, j, _mm512_load_ps(at->sums + (size_t)i * PANEL + j));
 }
 
 INLINE void product_by_vectors(const struct block *at, const uint16_t *a, const uint16_t *b,
-                               int wide, int R, const struct target *to)
+                               int wide, int R, struct target to)
 {
     const float *u = (const void *)(a + (size_t)at->steps * 2 * TILE);
     const float *v = (const void *)(b + (size_t)(at->steps * (1 + wide)) * TILE);
-    int groups = (to->m + GROUP - 1) / GROUP;
+    int groups = (to.m + GROUP - 1) / GROUP;
 
-    for (int i = 0; i < to->m; i += GROUP) {
-        int rows = to->m - i < GROUP ? to->m - i : GROUP;
+    for (int i = 0; i < to.m; i += GROUP) {
+        int rows = to.m - i < GROUP ? to.m - i : GROUP;
         __m512 acc[GROUP * 2];
 
-        fetch_sums(to->c + (size_t)i * to->ld, to->ld, rows, 1 + wide);
+        fetch_sums(to.c + (size_t)i * to.ld, to.ld, rows, 1 + wide);
 #pragma GCC unroll 16
         for (int s = 0; s < GROUP * (1 + wide); s++)
             acc[s] = _mm512_setzero_ps();
@@ -324,7 +324,7 @@ INLINE void product_by_vectors(const struct block *at, const uint16_t *a, const 
 
 /* A panel of rows times one of columns, so many tiles wide; low_rank: with the low-rank term of so many numbers. */
 static void product_of_panels(const struct block *at, const uint16_t *a, const uint16_t *b,
-                              int b_parts, int tiles, int low_rank, const struct target *to)
+                              int b_parts, int tiles, int low_rank, struct target to)
 {
     if (at->unit == TILES)
         product_by_tiles(at, a, b, b_parts, tiles, low_rank, to);
@@ -345,7 +345,7 @@ static void add_low_rank_input(const struct gemm_call *g, const struct block *at
                              at->k0 == 0 ? 0.0f : 1.0f };
 
         product_of_panels(at, a, at->pd + (size_t)j / PANEL * at->steps * at->d_parts * 2 * TILE,
-                          at->d_parts, bf16_tiles(n), 0, &to);
+                          at->d_parts, bf16_tiles(n), 0, to);
     }
 }
 
@@ -450,7 +450,7 @@ static void panel_product(const struct gemm_call *g, struct block *at, int j)
         at->fetch = j == 0 ? fetch_rows(g, at, i + PANEL) : (struct fetch){ 0 };
         if (at->fetch.rows == 0)
             at->fetch = fetch_panel(g, at, i, j + PANEL);
-        product_of_panels(at, a, b, at->b_parts, tiles, at->low_rank_steps > 0 ? g->R : 0, &to);
+        product_of_panels(at, a, b, at->b_parts, tiles, at->low_rank_steps > 0 ? g->R : 0, to);
         at->fetch = (struct fetch){ 0 };
     }
 }
