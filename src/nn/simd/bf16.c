@@ -87,6 +87,7 @@ enum { ROW_BYTES = 64 };
 static const struct pair pairs_1x1[] = { { 0, 0 } };
 static const struct pair pairs_3x1[] = { { 0, 0 }, { 1, 0 }, { 2, 0 } };
 static const struct pair pairs_3x2[] = { { 2, 0 }, { 1, 0 }, { 0, 0 }, { 0, 1 }, { 1, 1 } };
+
 /*
  * Adds the products of a panel of rows and one of columns to tiles 0 to 3, [row half][column half].
  * high, wide: there is a second half of the rows, of the columns.

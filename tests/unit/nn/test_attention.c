@@ -93,12 +93,13 @@ static void reference_row(const struct shape *s, const float *q, const float *k,
 }
 
 /* Scores and their gradients are rounded to 8 bits where large products do that. */
-static void compare(const struct nn_case *c, const float *got, const double *want, size_t n)
+static void compare(const struct nn_case *c, const char *what, const float *got, const double *want,
+                    size_t n)
 {
     double size = nn_rounds_to_bf16(&c->nn) ? 4.0 * 0x1p-8 / TOLERANCE : 4.0;
 
     for (size_t i = 0; i < n; i++)
-        nn_expect(c->name, (double)got[i], want[i], size);
+        nn_expect(what, (double)got[i], want[i], size);
 }
 
 /* The rows of tokens that ask, [Q,width], as a block of their own. */
@@ -111,11 +112,11 @@ static float *taken(const float *x, const int *query, int Q, size_t width)
     return rows;
 }
 
-static void compare_taken(const struct nn_case *c, const float *got, const double *want,
-                          const int *query, int Q, size_t width)
+static void compare_taken(const struct nn_case *c, const char *what, const float *got,
+                          const double *want, const int *query, int Q, size_t width)
 {
     for (int i = 0; i < Q; i++)
-        compare(c, got + (size_t)i * width, want + (size_t)query[i] * width, width);
+        compare(c, what, got + (size_t)i * width, want + (size_t)query[i] * width, width);
 }
 
 static void check(const struct nn_case *c, const struct shape *s, enum asking asking)
@@ -158,10 +159,10 @@ static void check(const struct nn_case *c, const struct shape *s, enum asking as
     attention_forward(&c->nn, &call, N);
     memset(scratch, 0xff, bytes);
     attention_backward(&c->nn, &call, N, d_o, delta, dq, dk, dv);
-    compare_taken(c, o, r.o, query, Q, width);
-    compare_taken(c, dq, r.dq, query, Q, width);
-    compare(c, dk, r.dk, nk);
-    compare(c, dv, r.dv, nk);
+    compare_taken(c, "o", o, r.o, query, Q, width);
+    compare_taken(c, "dq", dq, r.dq, query, Q, width);
+    compare(c, "dk", dk, r.dk, nk);
+    compare(c, "dv", dv, r.dv, nk);
     free(all_q), free(q), free(k), free(v), free(all_d_o), free(d_o), free(o), free(lse);
     free(dq), free(dk), free(dv), free(delta), free(scratch), free(p), free(query);
     free(r.o), free(r.dq), free(r.dk), free(r.dv);

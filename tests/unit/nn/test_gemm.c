@@ -113,8 +113,7 @@ static void check(const struct nn_case *c, const int *size, int trans_a, int tra
                            .ldu = ldu,
                            .ldv = ldv };
 
-    if (nn_rounds_to_bf16(
-            &c->nn)) { // then nothing is left to be rounded, but U and V beside them are floats
+    if (nn_rounds_to_bf16(&c->nn)) { // leave nothing to be rounded; U and V stay floats
         round_to_bf16(a, (size_t)(trans_a ? K : M) * lda);
         round_to_bf16(b, nb);
         round_to_bf16(d, (size_t)(trans_b ? R : K) * ldd);
@@ -180,8 +179,8 @@ static void a_low_rank_term_is_added(void **state)
             for (int t = 0; t < 12; t++) {
                 int R = ranks[(s + t) % 4];
 
-                if (R > GEMM_LOW_RANK &&
-                    nn_rounds_to_bf16(&cases[c].nn)) // a large product of its own
+                // Beyond it U V is a large product of its own, of rounded factors.
+                if (R > GEMM_LOW_RANK && nn_rounds_to_bf16(&cases[c].nn))
                     R = GEMM_LOW_RANK - 9;
                 check(&cases[c], sizes[s], t & 1, t >> 1 & 1, t & 1 ? DTYPE_F32 : DTYPE_BF16,
                       t & 2 ? 0.5f : 0.0f, R, (enum low_rank)(t >> 2));
