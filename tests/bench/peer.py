@@ -21,6 +21,9 @@ timed. Peak memory is the resident set of a process; of several ranks it is not
 given. OPENBLAS_* are unset for all. --onednn-isa holds oneDNN, with which torch
 multiplies bfloat16, to what another CPU has: with :native, AVX512_CORE_BF16 is what
 one without AMX does, AVX512_CORE one without instructions for bfloat16.
+
+torch multiplies float32 with MKL, which takes its fast kernels on Intel's CPUs alone. On another LLaMA-Factory
+gets them all the same, by a preloaded function that says yes where MKL asks; --mkl-as-is leaves it as users have it.
 """
 
 import argparse
@@ -54,6 +57,7 @@ def parse():
     parser.add_argument("--json", metavar="OUT", help="write every figure")
     parser.add_argument("--lf-batch", default="1,8", help="rows per micro-batch to try")
     parser.add_argument("--onednn-isa", metavar="ISA", help="as ONEDNN_MAX_CPU_ISA spells it")
+    parser.add_argument("--mkl-as-is", action="store_true", help="no kernels of MKL's that are Intel's alone")
     parser.add_argument("--pairs", nargs="*", default=[], help="key=value for lowrank")
     return parser.parse_args()
 
@@ -79,6 +83,21 @@ def launch(command, log, env):
         with open(log, encoding="utf-8", errors="replace") as f:
             sys.exit(f.read()[-4000:])
     return usage.ru_maxrss * 1024
+
+
+def mkl_withholds():
+    """The CPU is one on which MKL does not take its fast kernels by itself."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        return "AuthenticAMD" in f.read()
+
+
+def with_fast_mkl(env, work):
+    """The environment in which MKL takes its fast kernels on any CPU."""
+    library = os.path.join(work, "mkl.so")
+    if not os.path.exists(library):
+        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", library, "-"], check=True,
+                       input=b"int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    return {**env, "LD_PRELOAD": library}
 
 
 def is_bf16(folder):
@@ -112,6 +131,8 @@ def run_lf(args, work, batch, folder, **changes):
     with open(yaml, "w", encoding="utf-8") as f:
         f.write(h.yaml_text(settings))
     env = dict(os.environ, HF_DATASETS_CACHE=os.path.join(work, "datasets"))
+    if mkl_withholds() and not args.mkl_as_is:
+        env = with_fast_mkl(env, work)
     memory = launch([sys.executable, os.path.join(ROOT, "tests/oracle/lf_run.py"), yaml, "--steps",
                      steps, "--threads", str(args.threads)], os.path.join(work, "lf.log"), env)
     timed = [r for r in h.read_jsonl(steps) if "loss" in r]

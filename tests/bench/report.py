@@ -40,8 +40,19 @@ import peer  # noqa: E402
 DOCS = os.path.join(ROOT, "docs")
 PROFILED = 8  # steps; the first warms up, and the last has the end of the run
 BACKENDS = ("auto", "native")
-WITHOUT = {"without_amx": ("AVX512_CORE_BF16", "AMX"),
-           "without_bf16": ("AVX512_CORE", "instructions for bfloat16")}
+VECTORS = ("--lowrank", "2x1:native,1x2:native")
+HELD_BACK = ("As on a CPU without {what}: lowrank on vector units in float32 (`gemm_backend: native`), torch's oneDNN\n"
+             "held to the others (`ONEDNN_MAX_CPU_ISA={isa}`)")
+# The comparison under other conditions: options of peer.py, what a row in the overview says, the words above its table.
+OTHERWISE = {
+    "without_amx": (("--onednn-isa", "AVX512_CORE_BF16", *VECTORS), "both without AMX",
+                    HELD_BACK.format(what="AMX", isa="AVX512_CORE_BF16")),
+    "without_bf16": (("--onednn-isa", "AVX512_CORE", *VECTORS), "both without instructions for bfloat16",
+                     HELD_BACK.format(what="instructions for bfloat16", isa="AVX512_CORE")),
+    "as_installed": (("--mkl-as-is",), "beside torch as it is installed",
+                     "torch as it is installed: on this CPU MKL, with which it multiplies float32, does not take its fast\n"
+                     "kernels, which LLaMA-Factory was given above"),
+}
 LENGTHS = ((16, 64), (8, 256), (2, 1024), (1, 2048))
 
 
@@ -51,9 +62,9 @@ def program(name):
     return os.path.join(os.path.dirname(h.PROGRAM), "tests/bench", name)
 
 
-def output(command):
+def output(command, env=None):
     print("+ " + " ".join(os.path.relpath(c) if os.path.isabs(c) else c for c in command), flush=True)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode != 0:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
     return done.stdout
@@ -83,18 +94,12 @@ def kind_of(lines):
     return name.rstrip(":") if name != "native" else isa.rstrip(":") + ("_bf16" if "with bf16" in line else "")
 
 
-def torch_rates():
-    """GFLOP/s of the peer's own products of 2048 x 2048 x 2048 on one thread, the best of five."""
-    import torch
-    torch.set_num_threads(1)
-    rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a, best = torch.rand(2048, 2048).to(dtype), float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            torch.mm(a, a)
-            best = min(best, time.perf_counter() - start)
-        rates[str(dtype).removeprefix("torch.")] = 2 * 2048**3 / best * 1e-9
+def torch_rates(work):
+    """The peer's own matrix rates, as it is installed and with MKL's fast kernels where it withholds them."""
+    command = [sys.executable, os.path.join(HERE, "torch_rate.py")]
+    rates = {"as installed": output(command).strip()}
+    if peer.mkl_withholds():
+        rates["with MKL's kernels for Intel"] = output(command, peer.with_fast_mkl(os.environ, work)).strip()
     return rates
 
 
@@ -135,8 +140,14 @@ def compare(work, passed, *more):
     return h.read_json(out)
 
 
+def now():
+    """The date, and the commit whose program is measured where git can tell."""
+    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return [str(datetime.date.today()), done.stdout.strip() or "unknown"]
+
+
 def about(args):
-    return {"date": str(datetime.date.today()), "cores": len(os.sched_getaffinity(0)),
+    return {"cores": len(os.sched_getaffinity(0)),
             "version": h.run(0, ["--version"]).text.strip().removeprefix("lowrank "),
             "peers": versions(), "machine": machine(), "threads": args.threads}
 
@@ -159,18 +170,19 @@ def parts(args, passed, work, kind):
     watched = os.path.join(work, "profile", "profile.json")
     data = ["--dataset-dir", os.path.abspath(args.dataset_dir)]
     backends = BACKENDS if kind == "amx" else BACKENDS[:1]
-    held_back = {name: lambda isa=isa: compare(work, passed, "--onednn-isa", isa, "--lowrank", "2x1:native,1x2:native")
-                 for name, (isa, _) in WITHOUT.items()}
+    otherwise = {name: lambda options=options: compare(work, passed, *options)
+                 for name, (options, _, _) in OTHERWISE.items()}
     alone = {
-        "without_amx": held_back["without_amx"],
+        "without_amx": otherwise["without_amx"],
         "native_threads": lambda: profile(args, work, 1, "gemm_backend=native"),
         "native": lambda: profile(args, work, 2, "gemm_backend=native"),
     }
     return {
-        "torch": torch_rates,
+        "torch": lambda: torch_rates(work),
         "peer": lambda: compare(work, passed),
         **(alone if kind == "amx" else {}),
-        "without_bf16": held_back["without_bf16"],
+        "without_bf16": otherwise["without_bf16"],
+        **({"as_installed": otherwise["as_installed"]} if peer.mkl_withholds() else {}),
         "bf16_threads": lambda: profile(args, work, 1, "bf16=true"),
         "bf16": lambda: profile(args, work, 2, "bf16=true"),
         "profile_threads": lambda: profile(args, work, 1),
@@ -199,8 +211,7 @@ def large(folder, work):
             "per_device_train_batch_size": 1, "global_batch_size": 2, "save_strategy": "no",
             "report_to": "none", "output_dir": os.path.join(work, "large")}))
     text = output([sys.executable, os.path.join(ROOT, "tests/cli/memory.py"), yaml])
-    return {"date": str(datetime.date.today()), "rows": re.findall(
-        r"(\d+) ranks: per (rank|node) (\d+) MiB forecast, (\d+) MiB measured, ([+-][\d.]+)%", text)}
+    return re.findall(r"(\d+) ranks: per (rank|node) (\d+) MiB forecast, (\d+) MiB measured, ([+-][\d.]+)%", text)
 
 
 # --- writing ----------------------------------------------------------------
@@ -314,10 +325,8 @@ def joined_table(found):
 def large_table(found):
     if not found:
         return "Not measured: `--large`."
-    lines = [f"Measured on {found['date']}.", "", "| ranks | of | forecast, MiB | measured, MiB | off |",
-             "|---:|---|---:|---:|---:|"]
-    return "\n".join(lines + [f"| {r} | a {what} | {said} | {got} | {off} % |"
-                              for r, what, said, got, off in found["rows"]])
+    lines = ["| ranks | of | forecast, MiB | measured, MiB | off |", "|---:|---|---:|---:|---:|"]
+    return "\n".join(lines + [f"| {r} | a {what} | {said} | {got} | {off} % |" for r, what, said, got, off in found])
 
 
 def flops(step):
@@ -347,7 +356,8 @@ OVERVIEW = """# Performance
 Tokens a second of SmolLM2-135M with LoRA rank 8 beside LLaMA-Factory's on the same two cores: in turns, ratios within a
 round, min to median to max. Its fastest setting is that of all that were tried, without gradient checkpointing: in
 float32, or with `bf16: true` where torch multiplies bfloat16 faster. Its examples say checkpointing, a bfloat16 folder
-and `bf16: true`. lowrank computes in float32 but for `bf16: true`. How much of the machine a whole step uses is what
+and `bf16: true`. On CPUs that are not Intel's it is given the fast kernels that MKL keeps for those, unless a row says
+"as it is installed". lowrank computes in float32 but for `bf16: true`. How much of the machine a whole step uses is what
 its mathematics needs over what products of 512 x 512 x 512 alone would have done in that time, in the fastest run.
 
 {tables}
@@ -356,9 +366,8 @@ Written by `make bench` (`tests/bench/report.py`); a machine's own document says
 the time goes, attention, memory, start, reading, saving.
 """
 
-HELD_BACK = """
-As on a CPU without {what}: lowrank on vector units in float32 (`gemm_backend: native`), torch's oneDNN
-held to the others (`ONEDNN_MAX_CPU_ISA={isa}`); {rounds} rounds.
+CONDITIONS = """
+{words}; {rounds} rounds.
 
 {table}
 """
@@ -368,21 +377,24 @@ TEXT = """# Performance: {kind}
 Written by `make bench`, which measures what stands here on the machine it runs on; do not edit. How each
 figure is taken: the first lines of the files in `tests/bench`. What was measured: `docs/performance-{kind}.json`.
 
-Measured on {date}, {cores} cores. lowrank {version}. Peer: {peers}.
+{cores} cores. lowrank {version}. Peer: {peers}. Measured:
+
+{when}
 
 {machine}
 
 ## Tokens per second against LLaMA-Factory
 
 SmolLM2-135M or the model given, LoRA rank 8 on every linear module, global batch 8, {tokens} real tokens a
-run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads. Ratios are taken
+run, {rounds} rounds in which the programs take turns. LLaMA-Factory has {threads} threads; where MKL withholds its fast
+kernels, it gets them (`tests/bench/peer.py`). Ratios are taken
 within a round: to the fastest of its float32 settings (the folder widened to float32, gradient checkpointing off),
 and to what its examples say (the bfloat16 folder, checkpointing on; the faster without or with `bf16: true`). lowrank computes in float32 but for `bf16: true`.
 
 ![tokens per second](performance-{kind}.svg)
 
 {peer}
-{held_back}
+{otherwise}
 ## Where the time of a step goes
 
 `profile: true` on two cores, the fastest of three runs of each kind; of its {profiled} steps neither the first, which
@@ -468,9 +480,17 @@ One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random
 """
 
 
+def when_list(found):
+    """Each day and commit with the parts measured then, the last first."""
+    parts = {}
+    for part, moment in found["when"].items():
+        parts.setdefault(tuple(moment), []).append(part)
+    return "\n".join(f"- on {date} at commit {commit}: {', '.join(names)}"
+                     for (date, commit), names in sorted(parts.items(), reverse=True))
+
+
 def torch_line(found):
-    rates = found.get("torch", {}).items()
-    return ["torch     " + ", ".join(f"{dtype} {rate:.1f} GFLOP/s" for dtype, rate in rates) + ", on 1 thread"] if rates else []
+    return [f"torch     {rates}, on 1 thread, {how}" for how, rates in found.get("torch", {}).items()]
 
 
 def profile_tables(found):
@@ -482,11 +502,11 @@ def write(found, kind):
     peers, data = found["peer"], found["profile"]
     rows = [(name, numbers(peer.spread(rates, ".1f"))) for name, rates, _ in peer_rows(peers)]
     text = TEXT.format(
-        **{k: found[k] for k in ("date", "cores", "version", "peers", "threads")}, kind=kind,
+        **{k: found[k] for k in ("cores", "version", "peers", "threads")}, kind=kind, when=when_list(found),
         machine="\n".join("    " + line for line in found["machine"] + torch_line(found)), tokens=peers["tokens"],
         rounds=peers["rounds"], peer=peer_table(peers), profiled=PROFILED,
-        held_back="".join(HELD_BACK.format(what=what, isa=isa, rounds=found[name]["rounds"], table=peer_table(found[name]))
-                          for name, (isa, what) in WITHOUT.items() if name in found),
+        otherwise="".join(CONDITIONS.format(words=words, rounds=found[name]["rounds"], table=peer_table(found[name]))
+                          for name, (_, _, words) in OTHERWISE.items() if name in found),
         watching=100 * data["watching"], whole=whole_table(found), profiles=profile_tables(found),
         products=product_table(data),
         passes=pass_table(found["passes"]), elementwise=elementwise_table(found["elementwise"]),
@@ -508,16 +528,16 @@ def overview(found, kind):
     """The main figures of one kind."""
     cpu = next(line.split(None, 1)[1] for line in found["machine"] if line.startswith("cpu"))
     rates = [line for line in found["machine"] if re.match("backend .*on 1 thread .auto", line)] + torch_line(found)
-    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {found['date']}. Matrix products alone:", "",
+    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {max(d for d, _ in found['when'].values())}. Matrix products alone:", "",
              *("    " + line for line in rates), "",
              "| lowrank | of its fastest | of its best in float32 | of its examples |", "|---|---:|---:|---:|"]
-    for part in (name for name in ("peer", *WITHOUT) if name in found):
+    for part in (name for name in ("peer", *OTHERWISE) if name in found):
         rows = list(peer_rows(found[part]))
         against = (peer.fastest(rates for name, rates, _ in rows if not name.startswith("lowrank")),
                    found[part]["best"], found[part]["examples"])
         for name, rates, _ in rows:
             if name.startswith("lowrank"):
-                name = f"{name.split(', vector')[0]}, both without {WITHOUT[part][1]}" if part in WITHOUT else name
+                name = f"{name.split(', vector')[0]}, {OTHERWISE[part][1]}" if part in OTHERWISE else name
                 cells = [" to ".join(peer.spread(peer.over(rates, those), ".2f").split()) for those in against]
                 lines.append(f"| {name.removeprefix('lowrank, ')} | {' | '.join(cells)} |")
     lines += ["", "| ranks x threads | backend | whole step, of the matrix rate |", "|---|---|---:|"]
@@ -541,6 +561,11 @@ def kept(found, measured):
     before = h.read_json(measured) if os.path.exists(measured) else {}
     with open(measured, "w", encoding="utf-8") as f:
         json.dump({**before, **found}, f, indent=1)
+
+
+def keep_part(name, part, measured):
+    when = h.read_json(measured).get("when", {})
+    kept({name: part, "when": {**when, name: now()}}, measured)
 
 
 def more_rounds(before, found):
@@ -570,7 +595,7 @@ def measure(mine, passed):
         if mine.add_rounds:
             found = more_rounds(h.read_json(measured)[name], found)
         if found is not None:
-            kept({name: found}, measured)
+            keep_part(name, found, measured)
 
 
 def main():
