@@ -412,7 +412,7 @@ struct queries {
 static struct queries queries_of(const struct task *t, int key, int n)
 {
     int window = t->call->window;
-    int end = window > 0 && t->T - key >= n + window ? key + n + window - 1 : t->T;
+    int end = window > 0 && t->T - key - n >= window ? key + n + window - 1 : t->T;
 
     return (struct queries){ query_from(t, key), query_from(t, end) };
 }

@@ -461,7 +461,7 @@ static void product(const struct gemm_call *g, float *scratch, enum unit unit, i
 {
     int low_rank_steps =
         steps_of(unit == TILES ? PAIRS * g->R : 2 * g->R); // a float is two numbers
-    int kb = block_of(g->K, KC_MAX, STEP), mb = block_of(g->M, MC * PARTS / parts, PANEL);
+    int kb = depth_of_block(g, KC_MAX, STEP), mb = block_of(g->M, MC * PARTS / parts, PANEL);
     struct block at = { .unit = unit,
                         .a_parts = parts,
                         .b_parts = parts_of(g->b_dtype, parts),

@@ -535,7 +535,7 @@ static void direct_product(const struct gemm_call *g, const struct block *at)
 
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch)
 {
-    int kb = block_of(g->K, KC_MAX, 8), mb = block_of(g->M, MC, MR);
+    int kb = depth_of_block(g, KC_MAX, 8), mb = block_of(g->M, MC, MR);
     int once = g->M <= MC && !reads_a_directly(g); // all rows meet a panel as soon as it is packed
     struct block at = { .pa = scratch };
 

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "nn/gemm.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 #define SIMD_JOIN_(name, isa) name##_##isa
@@ -102,6 +104,15 @@ static inline int block_of(int n, int max, int step)
     int parts = (n + max - 1) / max;
 
     return ((n + parts - 1) / parts + step - 1) / step * step;
+}
+
+/*
+ * How much of K is summed at a time. Equal parts, but where op(B) was packed beforehand the most there is: a row of
+ * attention is then cut at the same places however many keys follow those that it sees, which add nothing.
+ */
+static inline int depth_of_block(const struct gemm_call *g, int max, int step)
+{
+    return g->panels ? max : block_of(g->K, max, step);
 }
 
 /*

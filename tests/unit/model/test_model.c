@@ -19,7 +19,7 @@
 
 static const char *const families[] = { "llama", "llama_bias", "mistral",
                                         "qwen2", "qwen3",      "smollm2" };
-enum { FAMILIES = sizeof(families) / sizeof(families[0]), TOKENS_MAX = 512 };
+enum { FAMILIES = sizeof(families) / sizeof(families[0]), TOKENS_MAX = 3400 };
 
 static const double LOGIT_TOLERANCE = 2e-5;    // of the largest logit
 static const double GRADIENT_TOLERANCE = 2e-5; // of the tensor's norm
@@ -41,8 +41,10 @@ static void must(int rc, const struct error *err)
         fail_msg("%s", err->msg);
 }
 
-static void bench_open(struct bench *b, const char *family, const char *adapter, const char *golden,
-                       float dropout, int threads, int kept)
+/* With a backend; bf16: factors are rounded where that backend can. */
+static void bench_open_with(struct bench *b, const char *family, const char *adapter,
+                            const char *golden, float dropout, int threads, int kept,
+                            enum gemm_backend backend, int bf16)
 {
     struct model_shape shape = { TOKENS_MAX, 8, TOKENS_MAX, TOKENS_MAX, kept };
     struct lora_linear *linears = NULL;
@@ -53,7 +55,9 @@ static void bench_open(struct bench *b, const char *family, const char *adapter,
     memset(b, 0, sizeof(*b));
     (void)snprintf(path, sizeof(path), "tests/golden/models/%s", family);
     must(model_open(&b->model, path, &err), &err);
-    must(nn_open(&b->nn, GEMM_NATIVE, threads, &err), &err);
+    must(nn_open(&b->nn, backend, threads, &err), &err);
+    if (bf16)
+        nn_use_bf16(&b->nn);
     if (adapter) {
         must(model_linears(&b->model, &linears, &n, &err), &err);
         (void)snprintf(path, sizeof(path), "tests/golden/models/%s/%s", family, adapter);
@@ -68,6 +72,12 @@ static void bench_open(struct bench *b, const char *family, const char *adapter,
     must(arena_open(&b->arena, b->arena.peak, &err), &err);
     model_work_place(&b->work, &b->arena, &b->model, &b->nn, &shape);
     b->grad = calloc(b->adapter.param_count + 1, sizeof(*b->grad));
+}
+
+static void bench_open(struct bench *b, const char *family, const char *adapter, const char *golden,
+                       float dropout, int threads, int kept)
+{
+    bench_open_with(b, family, adapter, golden, dropout, threads, kept, GEMM_NATIVE, 0);
 }
 
 static void bench_close(struct bench *b)
@@ -458,6 +468,43 @@ static void leaves_that_begin_alike_share_the_forward_pass_and_keep_their_bits(v
     }
 }
 
+/*
+ * Rows that a short leaf and a longer one have in common reach into the short one's last tile of attention, beyond what
+ * any kernel sums at a time. The lengths are such that equal parts of them would be cut elsewhere.
+ */
+static void long_leaves_that_begin_alike_keep_their_bits(void **state)
+{
+    static const int lengths[][3] = { { 1599, 1670, 1598 },
+                                      { 1605, 1700, 1603 } }; // the last: in common
+    static const struct {
+        enum gemm_backend backend;
+        int bf16;
+    } ways[] = { { GEMM_NATIVE, 0 }, { GEMM_NATIVE, 1 }, { GEMM_AUTO, 0 }, { GEMM_AUTO, 1 } };
+
+    (void)state;
+    for (int k = 0; k < 8; k++) {
+        const int *T = lengths[k % 2];
+        struct leaves all = { 0 };
+        int32_t ids[TOKENS_MAX];
+        const int32_t *some;
+        struct bench b;
+        size_t n;
+
+        bench_open_with(&b, "llama", "adapter_all", "grads_all.safetensors", 0.0f, 2, 1 << 20,
+                        ways[k / 2].backend, ways[k / 2].bf16);
+        some = golden_data(&b, "ids_67", &n);
+        for (int t = 0; t < T[1]; t++)
+            ids[t] = some[t * 5 % 67];
+        leaves_add(&all, ids, ids, T[0]);
+        for (int t = T[2]; t < T[1]; t++)
+            ids[t] = some[t * 3 % 67];
+        ids[T[2]] = ids[T[2]] == some[0] ? some[1] : some[0];
+        leaves_add(&all, ids, ids, T[1]);
+        (void)check_leaf_bits(&b, &all);
+        bench_close(&b);
+    }
+}
+
 static void layers_are_called_final_from_the_top_down_and_nothing_comes_for_them_later(void **state)
 {
     static const char *const kinds[][2] = { { "adapter_all", "grads_all.safetensors" },
@@ -491,6 +538,7 @@ int main(void)
         cmocka_unit_test(recomputed_layers_and_threads_change_no_gradient),
         cmocka_unit_test(a_leaf_has_the_same_bits_alone_and_among_others),
         cmocka_unit_test(leaves_that_begin_alike_share_the_forward_pass_and_keep_their_bits),
+        cmocka_unit_test(long_leaves_that_begin_alike_keep_their_bits),
         cmocka_unit_test(
             layers_are_called_final_from_the_top_down_and_nothing_comes_for_them_later),
     };

@@ -39,6 +39,7 @@ static inline int nn_add_case(struct nn_case *c, const struct nn_kernels *kernel
         c->nn.kernels = kernels, c->nn.products = &kernels->gemm;
     (void)snprintf(c->name, sizeof(c->name), "%s %s, %d threads", gemm_backend_name(backend),
                    nn_isa(&c->nn), threads);
+    (void)printf("tried: %s\n", c->name);
     return 1;
 }
 
@@ -76,7 +77,7 @@ static inline int nn_bf16_cases(struct nn_case *cases)
         nn_use_bf16(&cases[n].nn);
         gemm_describe(&cases[n].nn, cases[n].name, sizeof(cases[n].name));
         if (nn_rounds_to_bf16(&cases[n].nn))
-            n++;
+            (void)printf("tried: %s\n", cases[n++].name);
         else
             nn_close(&cases[n].nn);
     }

@@ -5,6 +5,8 @@
  */
 #include "nn_test.h"
 
+#include <limits.h>
+
 #include "nn/attention.h"
 
 struct shape {
@@ -17,6 +19,8 @@ static const struct shape shapes[] = {
     { 4, 2, 16, 0, { 0, 64, 193 }, 2 },   { 2, 2, 18, 5, { 0, 31, 98 }, 2 },
     { 6, 3, 12, 70, { 0, 150 }, 1 },      { 2, 1, 16, 0, { 0, 1030 }, 1 },
     { 2, 1, 18, 300, { 0, 9, 1110 }, 2 }, { 4, 2, 10, 40, { 0, 700 }, 1 },
+    { 2, 1, 130, 0, { 0, 70, 300 }, 2 },  { 2, 1, 64, 40, { 0, 900 }, 1 },
+    { 2, 1, 16, INT_MAX, { 0, 290 }, 1 },
 };
 enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
