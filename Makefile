@@ -188,19 +188,23 @@ all: $(BUILD)/lowrank
 # Written, and shown, only when it differs from the last time: then everything is built anew.
 $(FLAGS): FORCE
 	$(file >$(FLAGS).new,$(SUMMARY))
-	@cmp -s $@.new $@ && rm -f $@.new || { mv $@.new $@; cat $@; }
+	$(file >>$(FLAGS).new,$(BUILT_WITH))
+	@cmp -s $@.new $@ && rm -f $@.new || { mv $@.new $@; sed '/^built with/d' $@; }
 $(shell mkdir -p $(BUILD))
 
 $(BUILD)/lowrank: $(CLI_OBJ) $(LIB)
 	$(SAY)$(MPICC) $(CFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(LDLIBS)
 
-$(LIB): $(OBJ)
+$(LIB): $(OBJ) $(FLAGS)
 	@rm -f $@
 	$(SAY)ar rcs $@ $(OBJ)
 
 $(BUILD)/obj/%.o: src/%.c $(FLAGS)
 	@mkdir -p $(@D)
 	$(SAY)$(MPICC) $(CPPFLAGS) $(DEFS) -Isrc $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What SUMMARY does not say and yet decides what is built.
+BUILT_WITH = built with version $(VERSION), $(CPPFLAGS) $(SIMD_FLAGS) $(foreach isa,$(ISAS) bf16,$(ISA_FLAGS_$(isa))) $(OBJ:$(BUILD)/obj/%=%)
 
 # src/nn/simd is compiled once per instruction set (src/nn/simd/simd.h).
 SIMD_FLAGS := -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
@@ -286,4 +290,5 @@ install: $(BUILD)/lowrank docs/lowrank.1
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(MPI_BIN:=.d) $(REPLAY_BIN:=.d) $(BENCH_BIN:=.d)
+-include $(OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_BIN:=.d) $(MPI_BIN:=.d) $(REPLAY_BIN:=.d) $(BENCH_BIN:=.d) \
+         $(BUILD)/tests/unit/nn/tiles.d

@@ -58,23 +58,25 @@ report() {
 
 # suite NAME COMMAND ...: a command that counts its checks itself, by cmocka or as "N passed, N failed".
 suite() {
-    local name=$1 log began good bad rc
+    local name=$1 log began good bad skipped rc
     shift
     log=$logs/${name//[\/ ]/-}.log
     began=$SECONDS
     timeout -k 10 "${LIMIT:-1200}" "$@" >"$log" 2>&1 </dev/null
     rc=$?
-    read -r good bad <<< "$(awk '
+    read -r good bad skipped <<< "$(awk '
+        /^\[  SKIPPED \] [0-9]+ test/ { s += $4 }
         /^\[  PASSED  \] [0-9]+ test/ { g += $4; seen = 1 }
         /^\[  FAILED  \] [0-9]+ test/ { b += $4; seen = 1 }
         /^[0-9]+ passed, [0-9]+ failed/ { own = 1; og = $1; ob = $3 }
-        END { if (own) print og, ob; else if (seen) print g + 0, b + 0; else print 0, 0 }' "$log")"
+        END { if (own) print og, ob, 0; else if (seen) print g + 0, b + 0, s + 0; else print 0, 0, 0 }' "$log")"
     # A crash, a time limit or a suite that checked nothing is a failure too.
     if [ "$bad" = 0 ] && { [ $rc != 0 ] || [ "$good" = 0 ]; }; then
         echo "status $rc after $good checks" >>"$log"
         bad=1
     fi
     report "$name" "$log" $((SECONDS - began)) "$good" "$bad"
+    [ "$skipped" = 0 ] || echo "     of $prefix$name skipped: $skipped, since this machine lacks what they need"
 }
 
 # step NAME COMMAND ...: one check, its status.
@@ -109,6 +111,7 @@ part_unit() {
         name=${name%.c}
         suite "$name" "$BUILD/tests/$name"
     done
+    echo "     kernels of this CPU: $(cat "$logs"/unit-nn-*.log | sed -n 's/^tried: //p' | sort -u | paste -sd ';' | sed 's/;/; /g')"
 }
 
 part_mpi() { suite mpi tests/mpi/run.sh; }
@@ -116,7 +119,7 @@ part_mpi() { suite mpi tests/mpi/run.sh; }
 part_cli() {
     local driver
     local -x KILLS=${KILLS:-4} # by themselves the drivers kill more often
-    for driver in tests/cli/*.py; do # run_all.sh runs the same ones
+    for driver in tests/cli/*.py; do
         [[ -x $driver && $(head -c 2 "$driver") = "#!" ]] && suite "${driver#tests/}" "$driver"
     done
 }
@@ -143,8 +146,9 @@ part_sanitize() {
     mkdir -p "$logs"
     build_all build BUILD="$BUILD" SANITIZE=address,undefined || return
     # Plugins that MPI closes would be nameless in a report of leaks: keep them loaded.
-    echo 'int dlclose(void *h); int dlclose(void *h) { (void)h; return 0; }' |
-        gcc -shared -fPIC -x c -o "$BUILD/keep_loaded.so" - || return
+    # shellcheck disable=SC2016
+    step keep_loaded bash -c 'echo "int dlclose(void *h); int dlclose(void *h) { (void)h; return 0; }" |
+        "${CC:-gcc}" -shared -fPIC -x c -o "$BUILD/keep_loaded.so" -' || return
     local -x ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD
     LD_PRELOAD=$(realpath "$BUILD/keep_loaded.so")
     part_unit

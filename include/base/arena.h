@@ -21,6 +21,18 @@
 
 #define ARENA_ALIGN 64 // bytes; one cache line, one AVX-512 register
 
+/* Bytes between two blocks: under AddressSanitizer there are some, which it guards. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_APART ARENA_ALIGN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_APART ARENA_ALIGN
+#endif
+#endif
+#ifndef ARENA_APART
+#define ARENA_APART 0
+#endif
+
 struct arena {
     char *base; // NULL: measuring
     size_t used, peak, cap;

@@ -30,7 +30,7 @@ threads.h time.h uchar.h wchar.h wctype.h
 dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h libgen.h poll.h pthread.h pwd.h regex.h sched.h strings.h
 termios.h unistd.h wordexp.h sys/file.h sys/ioctl.h sys/mman.h sys/resource.h sys/select.h sys/stat.h
 sys/statvfs.h sys/syscall.h sys/sysinfo.h sys/time.h sys/types.h sys/uio.h sys/utsname.h sys/wait.h
-immintrin.h cpuid.h arm_neon.h omp.h
+immintrin.h cpuid.h arm_neon.h omp.h sanitizer/asan_interface.h
 """.split())
 
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|gets|s?rand)\s*\(")
