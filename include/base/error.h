@@ -22,6 +22,9 @@ int error_set(struct error *err, const char *fmt, ...) __attribute__((format(pri
 /* Puts "<new text>: " before the message that is there; returns -1. */
 int error_wrap(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* True when the message is that memory ran out, which says nothing about what was being read. */
+int error_is_memory(const struct error *err);
+
 /*
  * A defect of the program itself: prints one line with file and line, then
  * ends the process through the handler that dist installs (MPI_Abort), or

@@ -40,6 +40,9 @@ int file_rename(const char *from, const char *to, struct error *err);
 /* -1 also when there is no such file. */
 int file_size(const char *path, uint64_t *bytes, struct error *err);
 
+/* 0 when it can be opened and is empty or has a first byte that can be read. */
+int file_can_be_read(const char *path, struct error *err);
+
 int file_exists(const char *path);   // 1 for a file or folder, else 0
 int folder_exists(const char *path); // 1 for a folder, else 0
 

@@ -23,7 +23,7 @@
  *                      rc = ckpt_folder_publish(&folder, &err);
  *              }
  *              ckpt_folder_close(&folder);    // removes it when not published
- *              ckpt_prune(dist, output_dir, step, save_total_limit, -1, &err);
+ *              ckpt_prune(dist, output_dir, step, save_total_limit, &err);
  *
  *     resume:  struct ckpt_resume resume = { 0 };
  *              if (ckpt_resume_open(&resume, dist, output_dir, &run_key, &err) < 0) ...
@@ -129,11 +129,10 @@ void ckpt_folder_close(struct ckpt_folder *folder);
 /*
  * Keeps the limit newest checkpoint-N folders, counted from step backwards
  * (folders of later steps are left-overs of another run and count as oldest),
- * never fewer than CKPT_KEPT; limit <= 0 keeps all. keep_step's folder always
- * stays (-1: none). Collective.
+ * never fewer than CKPT_KEPT; limit <= 0 keeps all. Collective.
  */
 int ckpt_prune(const struct dist *dist, const char *output_dir, int64_t step, int limit,
-               int64_t keep_step, struct error *err);
+               struct error *err);
 
 enum ckpt_found {
     CKPT_NONE,     // nothing to resume: no state, or every one damaged (each was named in the log)
@@ -158,7 +157,8 @@ struct ckpt_resume {
  * the newest step down. A damaged one is named in one warning of the log with
  * the reason, and the next is taken. run_key NULL: any run. With found ==
  * CKPT_NONE nothing else is filled in; a missing output_dir is no error. An
- * error is what the user can mend (a folder that cannot be read, no memory).
+ * error is what the user can mend (a folder or a state that a rank cannot read,
+ * no memory).
  * Collective.
  */
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,

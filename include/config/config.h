@@ -73,7 +73,7 @@ struct config {
     int split_special_tokens;
 
     /* data */
-    char *template; // NULL: derive from the tokenizer's chat template
+    char *template; // NULL: `empty`, for models without a chat template of their own
     struct config_list dataset;
     struct config_list eval_dataset;
     char *dataset_dir; // never NULL: "data"
@@ -145,7 +145,7 @@ struct config {
     int64_t global_batch_size; // 0: null, the product of batch, ranks and accumulation
     char *on_bad_sample;       // "error", "skip"
     int threads_per_rank;      // 0: null, the cores that the rank is bound to
-    char *gemm_backend;        // "auto", "openblas", "onednn", "native"
+    char *gemm_backend;        // "auto", or a name that `lowrank info` lists
     int64_t max_runtime;       // seconds; 0: null, no limit of ours
     int64_t memory_budget;     // bytes for a rank's activations; 0: null, automatic
     int64_t token_budget;      // tokens computed together; 0: null, automatic

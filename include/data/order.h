@@ -53,7 +53,7 @@ void order_num_samples(struct order_legacy *rng, int64_t *out, size_t want, int6
 
 /*
  * Splits n rows as datasets' train_test_split(test_size=val_size, seed=seed)
- * does: val_size >= 1 is a number of rows, below 1 a share (rounded up).
+ * does: val_size above 1 is a number of rows, below 1 a share (rounded up).
  * perm[0, n) receives the permutation; rows perm[0, *eval_count) are the
  * evaluation set, the rest the training set, both in this order. -1 when a
  * set would be empty.

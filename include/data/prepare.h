@@ -10,8 +10,7 @@
  *
  * Where: tokenized_path/samples.h5 when tokenized_path is given, else
  * cache_dir/samples-<key>.h5. A file at tokenized_path with another key is an
- * error unless overwrite_cache is set. When no data set is named, the file at
- * tokenized_path is used if the settings (all but the data) are the same.
+ * error unless overwrite_cache is set.
  */
 #ifndef DATA_PREPARE_H
 #define DATA_PREPARE_H

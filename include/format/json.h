@@ -33,10 +33,6 @@
  */
 json_t *json_parse_text(const char *text, size_t len, const char *name, struct error *err);
 
-/* The same for a piece of a file whose first line is line first_line (from 1) of it. */
-json_t *json_parse_piece(const char *text, size_t len, const char *name, size_t first_line,
-                         struct error *err);
-
 /* The value in a file. */
 json_t *json_parse_file(const char *path, struct error *err);
 

@@ -86,14 +86,6 @@ int adapter_open(struct adapter *adapter, const struct lora_params *params,
 int adapter_load(struct adapter *adapter, const char *folder, const struct lora_linear *linears,
                  int n, struct error *err);
 
-/*
- * As adapter_load() for LLaMA-Factory's adapter_name_or_path: a list of more
- * than one folder, and create_new_adapter, are refused.
- */
-int adapter_load_list(struct adapter *adapter, const char *const *folders, int folder_count,
-                      int create_new_adapter, const struct lora_linear *linears, int n,
-                      struct error *err);
-
 /* The index in modules of that full name, or -1. */
 int adapter_find(const struct adapter *adapter, const char *name);
 

@@ -39,6 +39,7 @@ struct train_record {
 };
 
 struct eval_record {
+    const char *name; // of the set; keys begin with it: eval_loss, eval_NAME_loss
     int64_t step;
     double epoch;
     double loss;
@@ -125,8 +126,9 @@ int trainer_state_write(const char *folder, const struct trainer_state *state, s
 int train_results_write(const char *output_dir, const struct summary_record *record,
                         struct error *err);
 
-/* eval_results.json; all_results.json likewise. */
-int eval_results_write(const char *output_dir, const struct eval_record *record, struct error *err);
+/* eval_results.json, of all sets; all_results.json likewise. */
+int eval_results_write(const char *output_dir, const struct eval_record *records, int count,
+                       struct error *err);
 
 /* --- progress ------------------------------------------------------------ */
 

@@ -30,6 +30,11 @@ static void trim_partial_utf8(char *s)
         s[lead - 1] = '\0';
 }
 
+int error_is_memory(const struct error *err)
+{
+    return strstr(err->msg, "out of memory") != NULL;
+}
+
 int error_set(struct error *err, const char *fmt, ...)
 {
     va_list ap;

@@ -87,6 +87,20 @@ static int open_regular(const char *path, size_t *len, struct error *err)
     return fd;
 }
 
+int file_can_be_read(const char *path, struct error *err)
+{
+    size_t len;
+    int fd = open_regular(path, &len, err), rc = 0;
+    char first;
+
+    if (fd < 0)
+        return -1;
+    if (len > 0 && read_all(fd, &first, 1) < 0)
+        rc = fail(err, "read", path);
+    (void)close(fd);
+    return rc;
+}
+
 int file_read(const char *path, char **text, size_t *len, struct error *err)
 {
     int fd = open_regular(path, len, err);

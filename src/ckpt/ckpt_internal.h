@@ -28,7 +28,10 @@ char *ckpt_path(const char *folder, const char *prefix, int64_t step, const char
 int ckpt_steps(const char *folder, const char *prefix, const char *suffix, int64_t step,
                int64_t **steps, int *count, struct error *err);
 
-/* Removes or puts back what killed writers left in output_dir. Local: rank 0. */
+/*
+ * Removes or puts back what killed writers left in output_dir; what cannot be
+ * is named in the log. -1: out of memory. Local: rank 0.
+ */
 int ckpt_clean(const char *output_dir, struct error *err);
 
 /* The name under which a text is stored. Local. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "ckpt_internal.h"
 
@@ -18,6 +19,9 @@ static int make_folder(const struct ckpt_folder *folder, const char *output_dir,
 {
     if (folder_make(output_dir, err) < 0 || ckpt_clean(output_dir, err) < 0)
         return -1;
+    if (file_exists(folder->path))
+        return error_set(err, "'%s' is left from a killed run and cannot be removed; remove it",
+                         folder->path);
     return folder_make(folder->path, err);
 }
 
@@ -84,6 +88,7 @@ static char *hidden_name(const char *final_path, const char *suffix, struct erro
 static int replace_folder(const struct ckpt_folder *folder, struct error *err)
 {
     char *old = hidden_name(folder->final_path, ".old", err);
+    struct error ignored; // the first failure is the one to tell
     int rc = -1;
 
     if (!old || sync_folder(folder->path, err) < 0)
@@ -95,13 +100,10 @@ static int replace_folder(const struct ckpt_folder *folder, struct error *err)
     if (file_rename(folder->final_path, old, err) < 0)
         goto out;
     rc = file_rename(folder->path, folder->final_path, err);
-    if (rc == 0) {
-        rc = folder_remove(old, err);
-    } else {
-        struct error ignored; // the first failure is the one to tell
-
+    if (rc < 0)
         (void)file_rename(old, folder->final_path, &ignored);
-    }
+    else if (folder_remove(old, &ignored) < 0)
+        log_warn("%s; it stays", ignored.msg);
 out:
     free(old);
     return rc;
@@ -130,6 +132,7 @@ void ckpt_folder_close(struct ckpt_folder *folder)
     *folder = (struct ckpt_folder){ 0 };
 }
 
+/* It goes under a hidden name first. */
 static int remove_checkpoint(const char *output_dir, int64_t step, struct error *err)
 {
     char *path = ckpt_path(output_dir, "checkpoint-", step, "", err);
@@ -144,35 +147,33 @@ static int remove_checkpoint(const char *output_dir, int64_t step, struct error 
 }
 
 /* Local: rank 0. */
-static int prune(const char *output_dir, int64_t step, int limit, int64_t keep_step,
-                 struct error *err)
+static int prune(const char *output_dir, int64_t step, int limit, struct error *err)
 {
     int64_t *steps = NULL;
     int count = 0;
     int kept = 0;
+    struct error failure;
     int rc = ckpt_steps(output_dir, "checkpoint-", "", step, &steps, &count, err);
 
     for (int i = 0; i < count && rc == 0; i++) {
-        if (steps[i] == keep_step)
-            continue;
         if (kept < limit)
             kept++;
-        else
-            rc = remove_checkpoint(output_dir, steps[i], err);
+        else if (remove_checkpoint(output_dir, steps[i], &failure) < 0)
+            log_warn("%s; it stays", failure.msg); // no reason to end a run
     }
     free(steps);
     return rc;
 }
 
 int ckpt_prune(const struct dist *dist, const char *output_dir, int64_t step, int limit,
-               int64_t keep_step, struct error *err)
+               struct error *err)
 {
     int rc = 0;
 
     if (limit <= 0)
         return 0;
     if (dist->rank == 0)
-        rc = prune(output_dir, step, limit < CKPT_KEPT ? CKPT_KEPT : limit, keep_step, err);
+        rc = prune(output_dir, step, limit < CKPT_KEPT ? CKPT_KEPT : limit, err);
     return dist_agree(dist, rc, err);
 }
 

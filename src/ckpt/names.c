@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "ckpt_internal.h"
 
@@ -145,6 +146,15 @@ static int clean_one(const char *output_dir, const char *name, struct error *err
     return rc;
 }
 
+/* What cannot be removed is said, and is in nobody's way. */
+static int try_clean(int rc, struct error *err)
+{
+    if (rc == 0 || error_is_memory(err))
+        return rc;
+    log_warn("%s; going on without that", err->msg);
+    return 0;
+}
+
 int ckpt_clean(const char *output_dir, struct error *err)
 {
     char **names = NULL;
@@ -155,9 +165,9 @@ int ckpt_clean(const char *output_dir, struct error *err)
     if (!folder_exists(output_dir))
         return 0;
     if (folder_names(output_dir, &names, &count, err) < 0)
-        return -1;
+        return try_clean(-1, err);
     for (int i = 0; i < count && rc == 0; i++)
-        rc = clean_one(output_dir, names[i], err);
+        rc = try_clean(clean_one(output_dir, names[i], err), err);
     folder_names_free(names, count);
     if (rc < 0)
         return -1;
@@ -165,7 +175,7 @@ int ckpt_clean(const char *output_dir, struct error *err)
     if (!state)
         return -1;
     if (folder_exists(state))
-        rc = h5file_clean(state, 0.0, err);
+        rc = try_clean(h5file_clean(state, 0.0, err), err);
     free(state);
     return rc;
 }

@@ -97,9 +97,8 @@ static int list_paths(const char *output_dir, struct strbuf *paths, struct error
     struct candidates list = { 0 };
     int rc = -1;
 
-    if (ckpt_clean(output_dir, err) < 0) // left-overs are in nobody's way
-        log_warn("%s; going on without that", err->msg);
-    if (add_rolling(&list, output_dir, err) < 0 || add_folders(&list, output_dir, err) < 0)
+    if (ckpt_clean(output_dir, err) < 0 || add_rolling(&list, output_dir, err) < 0 ||
+        add_folders(&list, output_dir, err) < 0)
         goto out;
     if (list.count > 0)
         qsort(list.items, list.count, sizeof(*list.items), newest_first);
@@ -149,8 +148,10 @@ static int key_fits(const struct ckpt_resume *resume, const struct hash *run_key
 static int try_state(struct ckpt_resume *resume, struct ckpt_resume *other, const struct dist *dist,
                      const char *path, const struct hash *run_key, struct error *err)
 {
+    if (dist_agree(dist, file_can_be_read(path, err), err) < 0)
+        return error_wrap(err, "a state to go on from"); // it may be good: nothing is started over
     if (ckpt_state_open(resume, dist, path, err) < 0) {
-        if (strstr(err->msg, "out of memory"))
+        if (error_is_memory(err))
             return -1; // says nothing about the file
         log_warn("%s; taking the state before it", err->msg);
         return 0;

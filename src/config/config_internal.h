@@ -39,7 +39,7 @@ struct tree {
 
 /*
  * Reads one YAML document; its root becomes tree->root (a null scalar when
- * the text is empty). line: 1 for a file, 0 for a pair of the command line.
+ * the text is empty). line: of its first, 1 for a file, 0 for a pair of the command line.
  * A tree may read several texts; all nodes live until tree_release().
  */
 int tree_read(struct tree *tree, const char *yaml, size_t len, int line, struct error *err);

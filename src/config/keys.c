@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/edit_distance.h"
 #include "keys_internal.h"
 
 static const struct key_table *const tables[] = {
@@ -83,49 +84,16 @@ const struct config_key *config_key_find(const char *name)
     return NULL;
 }
 
-#define NAME_MAX_LEN 64
-
-static int smallest(int a, int b, int c)
-{
-    int m = a < b ? a : b;
-
-    return m < c ? m : c;
-}
-
-/* Letters to insert, delete, replace or swap with a neighbour to make a into b. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[3][NAME_MAX_LEN + 1];
-    int *before = row[0], *last = row[1], *now = row[2], *spare;
-    int m = (int)strlen(a), n = (int)strlen(b), i, j;
-
-    for (j = 0; j <= n; j++)
-        last[j] = j;
-    for (i = 1; i <= m; i++) {
-        now[0] = i;
-        for (j = 1; j <= n; j++) {
-            now[j] = smallest(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = smallest(now[j], before[j - 2] + 1, now[j]);
-        }
-        spare = before;
-        before = last;
-        last = now;
-        now = spare;
-    }
-    return last[n];
-}
-
 const char *config_key_nearest(const char *name)
 {
     const struct config_key *key;
     const char *best = NULL;
     int nearest = (int)strlen(name) / 3 + 1, distance, i;
 
-    if (strlen(name) > NAME_MAX_LEN)
+    if (strlen(name) > EDIT_DISTANCE_MAX)
         return NULL;
     for (i = 0; (key = config_key_at(i)); i++) {
-        if (strlen(key->name) > NAME_MAX_LEN)
+        if (strlen(key->name) > EDIT_DISTANCE_MAX)
             continue;
         distance = edit_distance(name, key->name);
         if (distance < nearest) {

@@ -6,7 +6,8 @@
 #define GROUP KEYS_DATA
 
 static const struct config_key rows[] = {
-    WORKS(template, TEXT, "null", "chat template; null takes the one that matches the tokenizer's",
+    WORKS(template, TEXT, "null",
+          "chat template; null is `empty`, and an error for a model that has one of its own",
           .flags = KEY_RESULT),
     WORKS(dataset, LIST, "null", "names in dataset_info.json, joined in this order",
           .flags = KEY_RESULT),

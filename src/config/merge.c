@@ -86,7 +86,9 @@ int tree_merge_pair(struct tree *tree, const char *pair, struct error *err)
     path = tree_strndup(tree, pair, (size_t)(equals - pair), err);
     if (!path)
         return -1;
-    if (!path_is_sound(path))
+    if (path[0] && !path_is_sound(path))
+        return error_set(err, "command line: '%.100s' is no name of a key", path);
+    if (!path[0])
         return error_set(err, "command line: '%.100s' has no key before the '='", pair);
     if (tree_read(tree, equals + 1, strlen(equals + 1), 0, err) < 0) {
         tree->root = root;

@@ -22,7 +22,7 @@ struct reader {
     yaml_parser_t parser;
     const char *yaml;
     size_t len;
-    int line; // 1: count lines; 0: command line
+    int line; // of the text's first; 0: command line
     struct error *err;
 };
 
@@ -90,7 +90,8 @@ static int reader_fail(struct reader *reader, size_t line, const char *msg)
 {
     if (!reader->line)
         return error_set(reader->err, "command line: %s", msg);
-    return error_set(reader->err, "%s:%zu: %s", reader->tree->file_name, line + 1, msg);
+    return error_set(reader->err, "%s:%zu: %s", reader->tree->file_name,
+                     (size_t)reader->line + line, msg);
 }
 
 /* True when the byte where libyaml stopped is a tab. */
@@ -162,6 +163,11 @@ static int event_allowed(struct reader *reader, const yaml_event_t *event)
     return 0;
 }
 
+static int line_of(const struct reader *reader, const yaml_event_t *event)
+{
+    return reader->line ? reader->line + (int)event->start_mark.line : 0;
+}
+
 static struct node *node_new(struct reader *reader, const yaml_event_t *event)
 {
     struct node *node;
@@ -172,7 +178,7 @@ static struct node *node_new(struct reader *reader, const yaml_event_t *event)
     }
     node = tree_alloc(reader->tree, sizeof(*node), reader->err);
     if (node)
-        node->line = reader->line ? (int)event->start_mark.line + 1 : 0;
+        node->line = line_of(reader, event);
     return node;
 }
 
@@ -246,7 +252,7 @@ static int map_read(struct reader *reader, struct node *map, int depth)
             yaml_event_delete(&event);
             return 0;
         }
-        line = reader->line ? (int)event.start_mark.line + 1 : 0;
+        line = line_of(reader, &event);
         name = ++count > CHILDREN_MAX ? NULL : key_read(reader, &event, map);
         if (count > CHILDREN_MAX)
             (void)reader_fail(reader, event.start_mark.line, "too many keys in one mapping");

@@ -61,7 +61,7 @@ struct source {
 
 /*
  * Collective. Reads dataset_info.json on rank 0, maps the files, finds the
- * rows and cuts the stream. stop: see prepare_params; *stopped is the same on all.
+ * rows and cuts the stream.
  */
 int source_open(struct source *source, const struct prepare_params *params, const struct dist *dist,
                 struct error *err);

@@ -65,7 +65,7 @@ static int encode_row(struct encoder *e, const struct source_row *row, struct er
     const struct dataset_info *info = &e->source->sets[file->set].info;
     const char *text = (const char *)file->map.bytes + row->begin;
     const size_t before = e->out->ids.n;
-    json_t *value = json_parse_piece(text, row->end - row->begin, "line", 1, err);
+    json_t *value = json_parse_text(text, row->end - row->begin, "the row", err);
     int rc;
 
     if (!value)
@@ -134,7 +134,7 @@ static int take_row(struct encoder *e, const struct source_row *row, struct erro
     } else if (rc == DATASET_DROPPED) {
         e->out->dropped++;
         remember(e, row, e->out->first_dropped, err);
-    } else if (e->params->skip_bad_samples) {
+    } else if (e->params->skip_bad_samples && !error_is_memory(err)) {
         e->out->skipped++;
         remember(e, row, e->out->first_skipped, err);
     } else {
@@ -161,7 +161,7 @@ static int encode_round(struct encoder *e, int *stop, struct error *err)
         rc = source_next(e->source, &e->walk, &row, err);
         if (rc < 0)
             return rc;
-        if (rc == 0 || e->at == e->source->my_rows)
+        if (rc == 0)
             return error_set(err, "a file of the data sets changed while it was read");
         if (take_row(e, &row, err) < 0)
             return -1;

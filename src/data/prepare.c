@@ -40,7 +40,7 @@ static int check_params(const struct prepare_params *params, struct error *err)
         return error_set(err, "'val_size' and 'eval_dataset' exclude each other");
     if (params->val_size > 0 && params->dataset_count == 0)
         return error_set(err, "'val_size' needs a 'dataset'");
-    if (params->dataset_count == 0 && params->eval_dataset_count == 0 && !params->tokenized_path)
+    if (params->dataset_count == 0 && params->eval_dataset_count == 0)
         return error_set(err, "no 'dataset' is given");
     if (!params->cache_dir && !params->tokenized_path)
         return error_set(err, "there is no folder for the sample store");
@@ -209,40 +209,11 @@ static int find_key(struct job *job, struct error *err)
     return 0;
 }
 
-/* No data set is named: the finished store is all there is. Collective. */
-static int open_finished(struct job *job, struct sample_store *store, struct error *err)
-{
-    char *settings = NULL;
-    size_t len = 0;
-    int rc;
-
-    if (dist_agree(job->dist, choose_path(job, err), err) < 0 ||
-        sample_store_open(store, job->path, job->params->budget_bytes, job->dist, err) < 0)
-        return -1;
-    rc = h5file_get_text(store->file, "settings", &settings, &len, err);
-    if (rc == 0 && strcmp(settings, strbuf_text(&job->settings)) != 0)
-        rc = error_set(err,
-                       "'%s' was made with other settings; name the 'dataset' to make it again, or "
-                       "go back to these: %.600s",
-                       job->path, settings);
-    free(settings);
-    if (dist_agree(job->dist, rc, err) < 0) {
-        sample_store_close(store);
-        return -1;
-    }
-    store->reused = 1;
-    return PREPARE_DONE;
-}
-
 static int run(struct job *job, struct sample_store *store, struct prepare_report *report,
                struct error *err)
 {
-    const struct prepare_params *params = job->params;
-    int rc;
+    int rc = find_key(job, err);
 
-    if (params->dataset_count + params->eval_dataset_count == 0)
-        return open_finished(job, store, err);
-    rc = find_key(job, err);
     if (rc != 0)
         return rc;
     report->source_rows = job->source.rows;

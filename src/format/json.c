@@ -18,21 +18,21 @@ static void make_printable(char *s)
             *s = ' ';
 }
 
-static void parse_failed(json_error_t *why, size_t len, const char *name, size_t first_line,
-                         struct error *err)
+static void parse_failed(json_error_t *why, size_t len, const char *name, struct error *err)
 {
-    size_t line = first_line + (size_t)(why->line > 0 ? why->line - 1 : 0);
+    int line = why->line > 0 ? why->line : 1;
     int column = why->column > 0 ? why->column : 1;
 
     make_printable(why->text);
-    if (len == 0)
-        (void)error_set(err, "%s:%zu:1: not JSON: there is nothing", name, line);
+    if (json_error_code(why) == json_error_out_of_memory)
+        (void)error_set(err, "%s: out of memory", name);
+    else if (len == 0)
+        (void)error_set(err, "%s:%d:1: not JSON: there is nothing", name, line);
     else
-        (void)error_set(err, "%s:%zu:%d: not JSON: %s", name, line, column, why->text);
+        (void)error_set(err, "%s:%d:%d: not JSON: %s", name, line, column, why->text);
 }
 
-json_t *json_parse_piece(const char *text, size_t len, const char *name, size_t first_line,
-                         struct error *err)
+json_t *json_parse_text(const char *text, size_t len, const char *name, struct error *err)
 {
     const size_t flags = JSON_DECODE_ANY | JSON_ALLOW_NUL;
     json_error_t why = { 0 };
@@ -46,13 +46,8 @@ json_t *json_parse_piece(const char *text, size_t len, const char *name, size_t 
     if (!value && json_error_code(&why) == json_error_numeric_overflow)
         value = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &why);
     if (!value)
-        parse_failed(&why, len, name, first_line, err);
+        parse_failed(&why, len, name, err);
     return value;
-}
-
-json_t *json_parse_text(const char *text, size_t len, const char *name, struct error *err)
-{
-    return json_parse_piece(text, len, name, 1, err);
 }
 
 json_t *json_parse_file(const char *path, struct error *err)

@@ -200,24 +200,6 @@ out:
     return rc;
 }
 
-int adapter_load_list(struct adapter *adapter, const char *const *folders, int folder_count,
-                      int create_new_adapter, const struct lora_linear *linears, int n,
-                      struct error *err)
-{
-    *adapter = (struct adapter){ 0 };
-    if (folder_count != 1)
-        return error_set(err,
-                         "'adapter_name_or_path' names %d adapters; lowrank takes one: merge the "
-                         "others into the base model first",
-                         folder_count);
-    if (create_new_adapter)
-        return error_set(err,
-                         "'create_new_adapter' with 'adapter_name_or_path' is not supported: "
-                         "merge '%s' into the base model first",
-                         folders[0]);
-    return adapter_load(adapter, folders[0], linears, n, err);
-}
-
 /* Fills in the 2 * count tensors to write; their names are freed by the caller. */
 static int list_tensors(const struct adapter *adapter, const float *params,
                         struct safetensors_out *out, struct error *err)

@@ -53,6 +53,22 @@ void report_summary(struct strbuf *sb, const struct summary_record *record, int 
              "");
 }
 
+void report_set_key(struct strbuf *sb, const char *set, const char *what)
+{
+    strbuf_putc(sb, '"');
+    for (const char *s = set; *s; s++)
+        strbuf_putc(sb, *s == '"' || *s == '\\' || (unsigned char)*s < ' ' ? '_' : *s);
+    strbuf_printf(sb, "_%s\": ", what);
+}
+
+static void add_of_set(struct strbuf *sb, const char *set, const char *what, double x,
+                       const char *between)
+{
+    report_set_key(sb, set, what);
+    number_add(sb, x);
+    strbuf_puts(sb, between);
+}
+
 void report_eval(struct strbuf *sb, const struct eval_record *record, int with_step,
                  const char *between)
 {
@@ -60,14 +76,14 @@ void report_eval(struct strbuf *sb, const struct eval_record *record, int with_s
     int has_rates = record->runtime_s > 0;
 
     add_real(sb, "epoch", record->epoch, between);
-    add_real(sb, "eval_loss", record->loss, between);
-    add_real(sb, "eval_runtime", number_round(record->runtime_s, 4),
-             has_rates ? between : after_rates);
+    add_of_set(sb, record->name, "loss", record->loss, between);
+    add_of_set(sb, record->name, "runtime", number_round(record->runtime_s, 4),
+               has_rates ? between : after_rates);
     if (has_rates) {
-        add_real(sb, "eval_samples_per_second",
-                 report_rate((double)record->samples, record->runtime_s), between);
-        add_real(sb, "eval_steps_per_second", report_rate((double)record->steps, record->runtime_s),
-                 after_rates);
+        add_of_set(sb, record->name, "samples_per_second",
+                   report_rate((double)record->samples, record->runtime_s), between);
+        add_of_set(sb, record->name, "steps_per_second",
+                   report_rate((double)record->steps, record->runtime_s), after_rates);
     }
     if (with_step)
         add_int(sb, "step", record->step, "");

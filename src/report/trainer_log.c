@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "report_internal.h"
 
 #define LOG_FILE "trainer_log.jsonl"
 #define BEGINS   "{\"current_steps\": "
@@ -34,7 +35,7 @@ static int keeps(const char *s, const char *end, int64_t done)
     step = strtoll(line + strlen(BEGINS), &after, 10);
     if (step < 0 || step > done || strncmp(after, ", \"", 3) != 0)
         return 0;
-    return strstr(after, "\"loss\": ") || strstr(after, "\"eval_loss\": ");
+    return strstr(after, "loss\": ") != NULL;
 }
 
 /* Bytes of text, from its start, that stay when going on after step done. */
@@ -164,7 +165,9 @@ int trainer_log_eval(struct trainer_log *log, const struct eval_record *record, 
     struct strbuf line = { 0 };
 
     begin(log, &line, record->step);
-    add_real(&line, "eval_loss", record->loss);
+    strbuf_puts(&line, ", ");
+    report_set_key(&line, record->name, "loss");
+    number_add(&line, record->loss);
     return finish(log, &line, record->step, record->epoch, -1, err);
 }
 

@@ -19,7 +19,6 @@
 #define STATE_FILE "trainer_state.json"
 #define ALL_FILE   "all_results.json"
 #define LINES_MAX  1000
-#define KEY_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@"
 
 static int write_text(const char *folder, const char *name, struct strbuf *text, struct error *err)
 {
@@ -116,7 +115,7 @@ struct lines {
 /* Bytes of the quoted key at the line's start with its colon, or 0. */
 static size_t key_length(const char *line)
 {
-    size_t len = line[0] == '"' ? strspn(line + 1, KEY_CHARS) : 0;
+    size_t len = line[0] == '"' ? strcspn(line + 1, "\"\\") : 0;
 
     return len > 0 && strncmp(line + 1 + len, "\": ", 3) == 0 ? len + 4 : 0;
 }
@@ -206,10 +205,14 @@ int train_results_write(const char *output_dir, const struct summary_record *rec
     return write_results(output_dir, "train_results.json", &sb, err);
 }
 
-int eval_results_write(const char *output_dir, const struct eval_record *record, struct error *err)
+int eval_results_write(const char *output_dir, const struct eval_record *records, int count,
+                       struct error *err)
 {
     struct strbuf sb = { 0 };
 
-    report_eval(&sb, record, 0, "\n");
+    for (int i = 0; i < count; i++) {
+        report_eval(&sb, &records[i], 0, "\n");
+        strbuf_putc(&sb, '\n');
+    }
     return write_results(output_dir, "eval_results.json", &sb, err);
 }

@@ -268,18 +268,6 @@ static int first_symbols(struct bpe *bpe, const char *word, size_t len, size_t *
 
 /* -------------------------------------------------------------------- words */
 
-static int put_ids(struct token_list *out, const int32_t *v, size_t n, struct error *err)
-{
-    if (n == 0)
-        return 0;
-    if (out->cap - out->n < n &&
-        mem_grow(&out->v, &out->cap, size_add(out->n, n), sizeof(*out->v), err) < 0)
-        return -1;
-    memcpy(out->v + out->n, v, n * sizeof(*v));
-    out->n += n;
-    return 0;
-}
-
 /* Encodes without the cache; the ids are in bpe->v. */
 static int compute(struct bpe *bpe, const char *word, size_t len, size_t *n, struct error *err)
 {
@@ -310,21 +298,21 @@ static int encode_word(struct bpe *bpe, const char *word, size_t len, struct tok
     if (len > CACHE_TEXT_MAX) {
         if (compute(bpe, word, len, &n, err) < 0)
             return -1;
-        return put_ids(out, bpe->v, n, err);
+        return token_list_extend(out, bpe->v, n, err);
     }
     slot = &bpe->cache[text_hash(word, len) >> (64 - CACHE_BITS)];
     if (slot->len != len || memcmp(slot->text, word, len) != 0) {
         if (compute(bpe, word, len, &n, err) < 0)
             return -1;
         if (n > CACHE_IDS_MAX)
-            return put_ids(out, bpe->v, n, err);
+            return token_list_extend(out, bpe->v, n, err);
         slot->len = (unsigned char)len;
         slot->n = (unsigned char)n;
         memcpy(slot->text, word, len);
         memcpy(slot->ids, bpe->v, n * sizeof(*slot->ids));
     }
     if (out->cap - out->n < CACHE_IDS_MAX)
-        return put_ids(out, slot->ids, slot->n, err);
+        return token_list_extend(out, slot->ids, slot->n, err);
     memcpy(out->v + out->n, slot->ids, sizeof(slot->ids)); // a fixed size is quicker
     out->n += slot->n;
     return 0;

@@ -61,8 +61,7 @@ static const struct template_row *choose_row(const struct template_params *param
         return NULL;
     if (!has_chat)
         return template_row_find("empty", err);
-    for (int i = 0; i < template_row_count; i++)
-        strbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", template_rows[i].name);
+    template_names(&list);
     (void)error_set(err, "no 'template' is set and '%.256s' is a chat model; name its template: %s",
                     params->model_folder, strbuf_text(&list));
     strbuf_release(&list);

@@ -45,6 +45,9 @@ struct template_row {
 extern const struct template_row template_rows[];
 extern const int template_row_count;
 
+/* Adds all names, with commas between. */
+void template_names(struct strbuf *list);
+
 /* NULL with a message that has the nearest name and all names. */
 const struct template_row *template_row_find(const char *name, struct error *err);
 

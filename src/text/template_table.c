@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/edit_distance.h"
+
 #define CHATML_SYSTEM    "<|im_start|>system\n" C "<|im_end|>\n"
 #define CHATML_USER      "<|im_start|>user\n" C "<|im_end|>\n<|im_start|>assistant\n"
 #define CHATML_ASSISTANT C "<|im_end|>\n"
@@ -158,30 +160,10 @@ const struct template_row template_rows[] = {
 
 const int template_row_count = sizeof(template_rows) / sizeof(template_rows[0]);
 
-#define NAME_MAX_COMPARED 32
-
-/* Levenshtein's distance of the first NAME_MAX_COMPARED bytes. */
-static int edit_distance(const char *a, const char *b)
+void template_names(struct strbuf *list)
 {
-    int row[NAME_MAX_COMPARED + 1];
-    int n = (int)strnlen(b, NAME_MAX_COMPARED);
-
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 0; i < NAME_MAX_COMPARED && a[i] != '\0'; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 0; j < n; j++) {
-            int best = diagonal + (a[i] != b[j]);
-            if (best > row[j] + 1)
-                best = row[j] + 1;
-            if (best > row[j + 1] + 1)
-                best = row[j + 1] + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = best;
-        }
-    }
-    return row[n];
+    for (int i = 0; i < template_row_count; i++)
+        strbuf_printf(list, "%s%s", i == 0 ? "" : ", ", template_rows[i].name);
 }
 
 static int refuse_name(const char *name, struct error *err)
@@ -189,12 +171,11 @@ static int refuse_name(const char *name, struct error *err)
     struct strbuf list = { 0 };
     int nearest = 0, rc;
 
-    for (int i = 0; i < template_row_count; i++) {
-        strbuf_printf(&list, "%s%s", i == 0 ? "" : ", ", template_rows[i].name);
+    for (int i = 1; i < template_row_count; i++)
         if (edit_distance(name, template_rows[i].name) <
             edit_distance(name, template_rows[nearest].name))
             nearest = i;
-    }
+    template_names(&list);
     rc = error_set(err, "no template '%.64s'; did you mean '%s'? there are: %s", name,
                    template_rows[nearest].name, strbuf_text(&list));
     strbuf_release(&list);

@@ -28,7 +28,7 @@
 
 struct pattern;
 
-/* string: taken literally, else Oniguruma's syntax. name: for messages. */
+/* literal: text is taken as it is, else it is in Oniguruma's syntax. */
 int pattern_open(struct pattern **pattern, const char *text, size_t len, int literal,
                  const struct unicode_classes *uc, struct error *err);
 void pattern_close(struct pattern *pattern);
@@ -221,7 +221,7 @@ struct tokenizer {
     struct hash content;
     int32_t bos, eos, pad;
     int adds_bos;
-    int has_normalizer, has_normalized_tokens;
+    int has_normalized_tokens;
 };
 
 /* Added tokens and the named special tokens, from the four files. */

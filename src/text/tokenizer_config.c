@@ -237,7 +237,8 @@ static int32_t config_id(const struct tokenizer *tok, const json_t *config, cons
     if (json_is_array(value))
         value = json_array_get(value, 0);
     if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) >= tokenizer_size(tok))
+        json_integer_value(value) >= tokenizer_size(tok) ||
+        !tokenizer_token(tok, (int32_t)json_integer_value(value)))
         return -1;
     return (int32_t)json_integer_value(value);
 }

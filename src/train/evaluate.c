@@ -96,6 +96,7 @@ static struct eval_record record_of(const struct job *job, const struct evaluati
     int bad = evaluation->sum[count] != 0;
 
     return (struct eval_record){
+        .name = evaluation->set->name,
         .step = job->step,
         .epoch = job->step ? schedule_epoch_after(&job->schedule, job->step - 1) : 0.0,
         .loss = bad ? (double)NAN : mean_of_batches(evaluation->set, evaluation->sum, b),
@@ -132,27 +133,40 @@ int evaluate_set(struct job *job, const struct sample_set *set, struct eval_reco
     return rc;
 }
 
+/* Rank 0's lines. Local. */
+static int log_evaluation(struct job *job, struct error *err)
+{
+    for (int i = 0; i < job->eval_count; i++)
+        if (trainer_log_eval(&job->log, &job->evals[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 int evaluate_all(struct job *job, int *stop, struct error *err)
 {
-    for (int s = 0; s < job->store.set_count && !*stop; s++) {
+    int rc = 0;
+
+    job->eval_count = 0;
+    for (int s = 0; s < job->store.set_count; s++) {
         const struct sample_set *set = &job->store.sets[s];
-        struct eval_record record;
-        int rc;
+        struct eval_record *record = &job->evals[job->eval_count];
 
         if (strcmp(set->name, "train") == 0 || set->count == 0)
             continue;
-        if (evaluate_set(job, set, &record, stop, err) < 0)
+        if (evaluate_set(job, set, record, stop, err) < 0)
             return -1;
-        if (*stop)
-            break;
-        job->eval_s += record.runtime_s;
+        if (*stop) { // nothing is logged: the run that goes on evaluates all sets again
+            job->eval_count = 0;
+            return 0;
+        }
+        job->eval_count++;
+        job->eval_s += record->runtime_s;
         log_info("step %lld: %s loss %.4f (%lld rows, %.1f s)", (long long)job->step, set->name,
-                 record.loss, (long long)record.samples, record.runtime_s);
-        job->last_eval = record;
-        history_add_eval(&job->history, &record);
-        rc = job->dist->rank == 0 && job->log.path ? trainer_log_eval(&job->log, &record, err) : 0;
-        if (dist_agree(job->dist, rc, err) < 0)
-            return -1;
+                 record->loss, (long long)record->samples, record->runtime_s);
     }
-    return 0;
+    for (int i = 0; i < job->eval_count; i++)
+        history_add_eval(&job->history, &job->evals[i]);
+    if (job->dist->rank == 0 && job->log.path)
+        rc = log_evaluation(job, err);
+    return dist_agree(job->dist, rc, err);
 }

@@ -1,10 +1,8 @@
 /*
  * train/job.c: everything up to the first step.
  */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -14,23 +12,6 @@
 #include "model/hub.h"
 #include "text/template.h"
 #include "train/train_internal.h"
-
-/* The cores this rank may use; where ranks share them unbound, a fair part. */
-static int default_threads(const struct dist *dist)
-{
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int share = (int)(online / dist->node_size);
-    int bound = (int)online;
-#ifdef CPU_COUNT
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) == 0)
-        bound = CPU_COUNT(&set);
-#endif
-    if (bound == (int)online)
-        bound = share;
-    return bound < 1 ? 1 : bound;
-}
 
 static int find_model(struct job *job, struct error *err)
 {
@@ -55,8 +36,9 @@ static int open_compute(struct job *job, struct error *err)
     int64_t everywhere;
     int rc;
 
-    job->threads =
-        job->cfg->threads_per_rank ? job->cfg->threads_per_rank : default_threads(job->dist);
+    job->threads = job->cfg->threads_per_rank;
+    if (job->threads == 0 && cores_of_rank(job->dist, &job->threads, err) < 0)
+        return -1;
     if (backend < 0)
         rc = error_set(err, "gemm_backend '%s' was not built in; see 'lowrank info'",
                        job->cfg->gemm_backend);
@@ -84,27 +66,16 @@ static int open_compute(struct job *job, struct error *err)
     return 0;
 }
 
-/* The folders of adapter_name_or_path, each with adapter_folder below it. */
+/* The adapter of adapter_name_or_path, which names one, in adapter_folder below it. */
 static int load_adapter(struct job *job, const struct lora_linear *linears, int n,
                         struct error *err)
 {
     const struct config *cfg = job->cfg;
-    int count = cfg->adapter_name_or_path.n, rc = -1, i;
-    char **folders = mem_alloc((size_t)count, sizeof(*folders), err);
+    const char *below = cfg->adapter_folder ? cfg->adapter_folder : "";
+    char *folder = path_join(cfg->adapter_name_or_path.items[0], below, err);
+    int rc = folder ? adapter_load(&job->adapter, folder, linears, n, err) : -1;
 
-    for (i = 0; folders && i < count; i++) {
-        folders[i] = path_join(cfg->adapter_name_or_path.items[i],
-                               cfg->adapter_folder ? cfg->adapter_folder : "", err);
-        if (!folders[i])
-            goto out;
-    }
-    if (folders)
-        rc = adapter_load_list(&job->adapter, (const char *const *)folders, count,
-                               cfg->create_new_adapter, linears, n, err);
-out:
-    for (i = 0; folders && i < count; i++)
-        free(folders[i]);
-    free(folders);
+    free(folder);
     return rc;
 }
 
@@ -113,10 +84,10 @@ static int open_rate(struct job *job, struct error *err)
 {
     const struct config *cfg = job->cfg;
 
-    if (lr_schedule_init(&job->lr, cfg->lr_scheduler_type, cfg->learning_rate, err) < 0)
+    if (lr_schedule_init(&job->lr_options, cfg->lr_scheduler_type, cfg->learning_rate, err) < 0)
         return -1;
     for (int i = 0; i < cfg->lr_scheduler_kwargs.n; i++)
-        if (lr_schedule_option(&job->lr, cfg->lr_scheduler_kwargs.entries[i].key,
+        if (lr_schedule_option(&job->lr_options, cfg->lr_scheduler_kwargs.entries[i].key,
                                cfg->lr_scheduler_kwargs.entries[i].value, err) < 0)
             return -1;
     return 0;
@@ -220,12 +191,16 @@ static void report_samples(const struct job *job)
     for (int s = 0; s < store->set_count; s++)
         log_info("samples: %s has %zu rows, %lld tokens", store->sets[s].name, store->sets[s].count,
                  (long long)store->sets[s].tokens);
-    if (store->skipped)
-        log_warn("%lld malformed rows were left out (on_bad_sample: skip)",
-                 (long long)store->skipped);
-    if (store->dropped)
-        log_warn("%lld rows were dropped: their messages do not alternate as a conversation must",
-                 (long long)store->dropped);
+    if (store->reused &&
+        store->skipped > 0) // data/prepare.c names the first when it makes the store
+        log_warn("%lld bad rows are left out (on_bad_sample: skip)", (long long)store->skipped);
+    if (store->reused && store->dropped > 0)
+        log_warn(
+            "%lld rows are not usable and left out: without reply or tokens, or roles out of order",
+            (long long)store->dropped);
+    if (store->at_limit > 0)
+        log_info("samples: %lld are as long as cutoff_len allows; longer ones were cut",
+                 (long long)store->at_limit);
     log_info("samples: %s '%s' (%.1f s)",
              store->reused ? "taken from"
              : store->file ? "written to"
@@ -260,6 +235,8 @@ static int make_run_key(struct job *job, struct error *err)
     struct strbuf text = { 0 };
     struct hash key;
     struct hash model = model_fingerprint(&job->model);
+    int64_t batch =
+        global_batch_of(job->cfg, 1); // of any number of ranks: a resumed run keeps its own
     int rc;
 
     config_result_text(job->cfg, &text);
@@ -268,7 +245,7 @@ static int make_run_key(struct job *job, struct error *err)
     key = hash_chain(key, &model, sizeof(model));
     key = hash_chain(key, &job->store.key, sizeof(job->store.key));
     key = hash_chain(key, job->adapter.params, job->adapter.param_count * sizeof(float));
-    key = hash_chain(key, &job->cfg->global_batch_size, sizeof(job->cfg->global_batch_size));
+    key = hash_chain(key, &batch, sizeof(batch));
     job->run_key = key;
     strbuf_release(&text);
     return rc;
@@ -321,6 +298,7 @@ static void place(struct job *job)
     dist_sum_place(&job->reduction, &job->arena, job->dist, METER_COUNT + P);
     deal_place(&job->deal, &job->arena, (size_t)job->plan.leaves_max,
                job->plan.ranks * job->plan.workers);
+    job->evals = arena_take(&job->arena, (size_t)job->store.set_count, sizeof(*job->evals));
     workers_place(job);
 }
 

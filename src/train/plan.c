@@ -203,6 +203,7 @@ static int open_schedule(struct job *job, struct error *err)
         return -1;
     job->plan.warmup_steps =
         lr_warmup_steps(cfg->warmup_steps, cfg->warmup_ratio, job->schedule.total_steps);
+    job->lr = job->lr_options;
     return lr_schedule_start(&job->lr, job->plan.warmup_steps, job->schedule.total_steps, err);
 }
 
@@ -221,16 +222,19 @@ static size_t work_bytes(const struct job *job, int kept)
 
 /*
  * What a rank may spend on a pass. The weights' pages count as available, but
- * are read twice a step: they must find room in memory, too.
+ * are read twice a step: they must find room in memory, too, and so must what
+ * the rank holds besides, where that is more than a fifth.
  */
 static size_t work_budget(const struct job *job)
 {
-    size_t available = available_bytes(""), weights = job->plan.weight_bytes;
+    const struct plan *plan = &job->plan;
+    double available = (double)available_bytes("") - (double)plan->weight_bytes;
+    double share = available / plan->ranks_per_node;
+    double left = 0.95 * share - (double)plan->state_bytes - (double)plan->base_bytes;
 
     if (job->cfg->memory_budget > 0)
         return (size_t)job->cfg->memory_budget;
-    available = available > weights ? available - weights : 0;
-    return (size_t)(0.8 * (double)available / job->plan.ranks_per_node);
+    return (size_t)fmax(0.0, fmin(0.8 * share, left));
 }
 
 /* As many layers keep their activations as the budget allows. */
@@ -349,7 +353,6 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
               struct error *err)
 {
     const struct config *cfg = job->cfg;
-    struct plan *plan = &job->plan;
     struct plan start;
     size_t P = job->adapter.param_count;
 
@@ -359,16 +362,15 @@ int plan_make(struct job *job, int ranks, int ranks_per_node, int64_t global_bat
     start.global_batch = global_batch > 0 ? global_batch : global_batch_of(cfg, ranks);
     for (size_t i = 0; i < job->model.weights.count; i++)
         start.weight_bytes += job->model.weights.tensors[i].bytes;
-    start.together = leaves_together(job, err);
-    if (dist_agree(job->dist, start.together < 0 ? -1 : 0, err) < 0 ||
-        choose_workers(job, &start, err) < 0)
-        return -1;
-    plan->state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
+    start.state_bytes = P * (4 * sizeof(float) + sizeof(int64_t));
     if (ranks > 1) // what the chunks on their way take at most
-        plan->state_bytes +=
+        start.state_bytes +=
             DIST_SUM_WINDOW * (P < DIST_SUM_CHUNK ? P : DIST_SUM_CHUNK) * sizeof(int64_t);
-    plan->base_bytes = resident_bytes();
-    return 0;
+    start.base_bytes = resident_bytes();
+    start.together = leaves_together(job, err);
+    if (dist_agree(job->dist, start.together < 0 ? -1 : 0, err) < 0)
+        return -1;
+    return choose_workers(job, &start, err);
 }
 
 static double mib(size_t bytes)
@@ -404,6 +406,7 @@ void plan_print(const struct job *job)
     const struct plan *plan = &job->plan;
     int nodes = (plan->ranks + plan->ranks_per_node - 1) / plan->ranks_per_node;
     size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
+    size_t node_bytes = rank_bytes * (size_t)plan->ranks_per_node + plan->weight_bytes;
 
     (void)printf("ranks            %d on %d node%s\n", plan->ranks, nodes, nodes > 1 ? "s" : "");
     if (job->train)
@@ -419,8 +422,10 @@ void plan_print(const struct job *job)
                  "%.0f; and %.0f of weights, shared by the ranks of a node\n",
                  mib(rank_bytes + plan->weight_bytes), mib(plan->work_bytes),
                  mib(plan->state_bytes), mib(plan->base_bytes), mib(plan->weight_bytes));
-    (void)printf("memory per node  %.0f MiB\n",
-                 mib(rank_bytes * (size_t)plan->ranks_per_node + plan->weight_bytes));
+    (void)printf("memory per node  %.0f MiB\n", mib(node_bytes));
+    if (node_bytes > available_bytes(""))
+        log_warn("this machine has %.0f MiB available: a node needs more memory, or fewer ranks",
+                 mib(available_bytes("")));
     (void)printf("traffic per step %.1f MiB sent by each rank\n",
                  2.0 * (plan->ranks - 1) / plan->ranks *
                      mib(job->adapter.param_count * sizeof(int64_t)));

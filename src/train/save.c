@@ -22,7 +22,7 @@ static const char *const tokenizer_files[] = { "tokenizer.json",
                                                "chat_template.jinja",
                                                "chat_template.json" };
 
-/* Copies what is not already there and readable; a tokenizer does not change during a run. */
+/* Those files of the model's folder that are there. */
 static int copy_tokenizer(const struct job *job, const char *folder, struct error *err)
 {
     for (size_t f = 0; f < sizeof(tokenizer_files) / sizeof(tokenizer_files[0]); f++) {
@@ -240,8 +240,7 @@ int save_checkpoint(struct job *job, struct error *err)
              (long long)job->step);
     if (job->cfg->save_total_limit <= 0)
         return 0;
-    return ckpt_prune(job->dist, job->cfg->output_dir, job->step, job->cfg->save_total_limit, -1,
-                      err);
+    return ckpt_prune(job->dist, job->cfg->output_dir, job->step, job->cfg->save_total_limit, err);
 }
 
 /* --- the end ------------------------------------------------------------ */
@@ -268,10 +267,10 @@ int save_evaluation(struct job *job, struct error *err)
     const char *folder = job->cfg->output_dir;
     int rc = 0;
 
-    if (job->last_eval.samples == 0)
+    if (job->eval_count == 0)
         return 0;
-    if (job->dist->rank == 0 &&
-        (folder_make(folder, err) < 0 || eval_results_write(folder, &job->last_eval, err) < 0))
+    if (job->dist->rank == 0 && (folder_make(folder, err) < 0 ||
+                                 eval_results_write(folder, job->evals, job->eval_count, err) < 0))
         rc = -1;
     return dist_agree(job->dist, rc, err);
 }
@@ -284,6 +283,13 @@ static int find_state(struct job *job, struct ckpt_resume *resume, struct error 
     const struct config *cfg = job->cfg;
     const char *from = cfg->resume_from_checkpoint;
 
+    if (from && strcmp(from, "true") != 0 && job->requeued) { // it has gone on from there before
+        if (ckpt_resume_open(resume, job->dist, cfg->output_dir, &job->run_key, err) < 0)
+            return -1;
+        if (resume->found == CKPT_FOUND)
+            return 0;
+        ckpt_resume_close(resume);
+    }
     if (from && strcmp(from, "true") != 0)
         return ckpt_resume_from(resume, job->dist, from, &job->run_key, err);
     if (cfg->overwrite_output_dir && !job->requeued && !from) {
@@ -297,8 +303,23 @@ static int find_state(struct job *job, struct ckpt_resume *resume, struct error 
 static int refuse_other_run(const struct job *job, const struct ckpt_resume *resume,
                             struct error *err)
 {
-    if (job->cfg->overwrite_output_dir)
+    const char *from = job->cfg->resume_from_checkpoint;
+
+    if (from && strcmp(from, "true") != 0)
+        return error_set(
+            err,
+            "resume_from_checkpoint: '%s' is the state of another run (configuration, data or "
+            "model "
+            "differ; its configuration is in it): give its folder as adapter_name_or_path to start "
+            "from its weights",
+            from);
+    if (job->cfg->overwrite_output_dir) {
+        log_warn("'%s' is the state of another run (configuration, data or model differ): starting "
+                 "over, since "
+                 "overwrite_output_dir is true",
+                 resume->path);
         return ckpt_forget(job->dist, job->cfg->output_dir, err);
+    }
     return error_set(err,
                      "'%s' is the state of another run (configuration, data or model differ; its "
                      "configuration is in it): set overwrite_output_dir or another output_dir",
@@ -333,6 +354,7 @@ int resume_take(struct job *job, struct ckpt_resume *resume, struct error *err)
 {
     struct strbuf compute = { 0 };
     const char *log = resume->state.texts[CKPT_LOG];
+    int64_t begins = global_batch_of(job->cfg, job->dist->size);
     int rc = scan_meters(&job->meters, resume->state.texts[CKPT_METERS], err);
 
     if (rc == 0)
@@ -343,6 +365,9 @@ int resume_take(struct job *job, struct ckpt_resume *resume, struct error *err)
         return -1;
     job->step = resume->state.step;
     log_info("start: going on after step %lld, from '%s'", (long long)job->step, resume->path);
+    if (job->plan.global_batch != begins)
+        log_info("start: the global batch stays %lld rows; a new run on %d ranks would have %lld",
+                 (long long)job->plan.global_batch, job->dist->size, (long long)begins);
     print_compute(job, &compute);
     if (strcmp(strbuf_text(&compute), resume->state.texts[CKPT_COMPUTE]) != 0)
         log_warn("the state was computed with %s and goes on with %s: bits may differ from an "

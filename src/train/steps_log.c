@@ -14,6 +14,8 @@
 #include "base/number.h"
 #include "train/train_internal.h"
 
+#define BEGINS "{\"step\": "
+
 static const char name[] = "steps.jsonl";
 
 /* Bytes of the whole lines for steps up to done. */
@@ -23,9 +25,9 @@ static size_t kept_length(const char *text, size_t len, int64_t done)
 
     while (at < len) {
         const char *end = memchr(text + at, '\n', len - at);
-        long long step;
 
-        if (!end || sscanf(text + at, "{\"step\": %lld", &step) != 1 || step > done)
+        if (!end || strncmp(text + at, BEGINS, strlen(BEGINS)) != 0 ||
+            strtoll(text + at + strlen(BEGINS), NULL, 10) > done)
             break;
         at = (size_t)(end - text) + 1;
     }
@@ -55,7 +57,7 @@ int steps_log_add(const struct job *job, struct error *err)
     char *path = path_join(job->cfg->output_dir, name, err);
     int rc = -1;
 
-    strbuf_printf(&line, "{\"step\": %lld, \"loss\": ", (long long)job->step);
+    strbuf_printf(&line, BEGINS "%lld, \"loss\": ", (long long)job->step);
     number_add(&line, job->last_loss);
     strbuf_puts(&line, ", \"grad_norm\": ");
     number_add(&line, job->norm);

@@ -161,10 +161,16 @@ static int interrupted(const struct job *job)
 {
     int number = signal_any_stop(job->dist);
 
-    log_info("stopped by %s after step %lld of %lld; the state is saved: run the same command%s to "
-             "go on (exit status 75)",
+    const struct config *cfg = job->cfg;
+    const char *from = cfg->resume_from_checkpoint;
+    int saved = job->train && job->step > 0;
+
+    log_info("stopped by %s after step %lld of %lld%s: run the same command%s%s to go on (exit "
+             "status 75)",
              signal_name(number), (long long)job->step, (long long)job->schedule.total_steps,
-             job->cfg->overwrite_output_dir ? " with overwrite_output_dir=false" : "");
+             saved ? "; the state is saved" : "",
+             saved && cfg->overwrite_output_dir ? " with overwrite_output_dir=false" : "",
+             saved && from ? " with resume_from_checkpoint=true" : "");
     return TRAIN_INTERRUPTED;
 }
 
@@ -203,7 +209,8 @@ static int open_logs(struct job *job, struct error *err)
 
     if (job->dist->rank == 0 &&
         (steps_log_open(folder, job->step, err) < 0 ||
-         trainer_log_open(&job->log, folder, job->schedule.total_steps, job->step, err) < 0))
+         trainer_log_open(&job->log, folder, job->schedule.total_steps, job->step, err) < 0 ||
+         trainer_log_cut(&job->log, history_count(&job->history), err) < 0))
         rc = -1;
     return dist_agree(job->dist, rc, err);
 }
@@ -230,7 +237,7 @@ static struct summary_record summarise(const struct job *job)
 static int evaluate_at_end(struct job *job, int *stop, struct error *err)
 {
     if (!job->cfg->do_eval ||
-        (job->train && job->meters.evaluated == job->step && job->last_eval.samples > 0))
+        (job->train && job->meters.evaluated == job->step && job->eval_count > 0))
         return 0;
     return evaluate_all(job, stop, err);
 }

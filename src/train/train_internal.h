@@ -147,7 +147,7 @@ struct job {
     struct prepare_report prepared;
     const struct sample_set *train; // NULL without do_train
     struct schedule schedule;
-    struct lr_schedule lr;
+    struct lr_schedule lr_options, lr; // as asked for; of the plan's steps
     struct plan plan;
     struct hash run_key;
 
@@ -164,7 +164,8 @@ struct job {
     int64_t step; // done
     struct meters meters;
     double last_loss, norm, rate; // of the last step
-    struct eval_record last_eval; // samples 0: none yet
+    struct eval_record *evals;    // [sets of the store] the last evaluation: eval_count of them
+    int eval_count;
     struct history history;
     struct trainer_log log;
     struct flush *flush; // of the last state
@@ -184,6 +185,11 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
 /* Reserves the memory of the steps, after plan_make(). */
 int job_reserve(struct job *job, struct error *err);
 void job_close(struct job *job);
+
+/* --- cores.c --- */
+
+/* The cores that this rank is bound to; of those that several ranks are bound to, unbound ones too, a fair part. Collective. */
+int cores_of_rank(const struct dist *dist, int *cores, struct error *err);
 
 /* --- plan.c --- */
 

@@ -119,6 +119,20 @@ def threads(checks, yaml, data):
                  mib(tight["memory per rank"]) <= room, str(tight))
 
 
+def bound_cores(checks, yaml):
+    """Without threads_per_rank a rank has a thread for each core it is bound to, ranks on the same cores a part each."""
+    cores = os.sched_getaffinity(0)
+    for mine in ({min(cores)}, cores):
+        os.sched_setaffinity(0, mine)
+        for ranks in (1, 2):
+            text = h.run(ranks, ["check", yaml, "threads_per_rank=null"]).text
+            wanted = max(1, len(mine) // ranks)
+            found = re.search(r"(\d+) threads? each", text)
+            checks.check(f"{ranks} ranks bound to {len(mine)} cores together have {wanted} threads each",
+                         found is not None and int(found.group(1)) == wanted, text)
+    os.sched_setaffinity(0, cores)
+
+
 COLUMNS = ("ranks", "nodes", "rows", "seconds", "reduction", "rate", "efficiency", "good")
 
 
@@ -199,6 +213,7 @@ def main():
     balance(checks, yaml, data)
     passes(checks, yaml, data)
     threads(checks, yaml, data)
+    bound_cores(checks, yaml)
     forecasts(checks, yaml, data)
     forecasts_of_equal_rows(checks, yaml, checks.path("equal"))
     refused(checks, yaml)

@@ -446,6 +446,25 @@ static void a_damaged_newest_state_gives_way_to_the_one_before(struct dist *dist
     run_release(&run);
 }
 
+/* The state may be good: another node may read it, or this one later. */
+static void a_state_that_cannot_be_read_is_an_error(struct dist *dist)
+{
+    struct error err = { "" };
+    struct ckpt_resume resume;
+    char dir[64], path[96];
+    struct run run;
+
+    run_init(&run);
+    mpi_test_folder(dist, dir);
+    assert_all_ok(dist, save(dist, &run, dir, 4, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/state/step-5.h5", dir);
+    assert_all_ranks(dist, dist->rank || symlink("nowhere", path) == 0);
+    assert_all_ranks(dist, ckpt_resume_open(&resume, dist, dir, &key, &err) == -1);
+    assert_all_ranks(dist, strstr(err.msg, "cannot read") && strstr(err.msg, "step-5.h5"));
+    mpi_test_folder_remove(dist, dir);
+    run_release(&run);
+}
+
 static void a_state_is_resumed_by_its_name(struct dist *dist)
 {
     struct error err = { "" };
@@ -487,14 +506,36 @@ static void pruning_keeps_the_newest_and_never_fewer_than_two(struct dist *dist)
     for (int64_t step = 8; step <= 12; step++)
         assert_all_ok(dist, save_folder(dist, &run, dir, step, 0, &err), &err);
     assert_all_ok(dist, save_folder(dist, &run, dir, 500, 0, &err), &err); // of an earlier run
-    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 0, -1, &err), &err);
+    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 0, &err), &err);
     assert_all_ranks(dist, has(dir, "checkpoint-8") && has(dir, "checkpoint-500"));
-    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 3, 8, &err), &err);
-    assert_all_ranks(dist, has(dir, "checkpoint-8") && !has(dir, "checkpoint-9"));
+    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 3, &err), &err);
+    assert_all_ranks(dist, !has(dir, "checkpoint-8") && !has(dir, "checkpoint-9"));
     assert_all_ranks(dist, has(dir, "checkpoint-10") && !has(dir, "checkpoint-500"));
-    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 1, -1, &err), &err);
+    assert_all_ok(dist, ckpt_prune(dist, dir, 12, 1, &err), &err);
     assert_all_ranks(dist, has(dir, "checkpoint-12") && has(dir, "checkpoint-11"));
-    assert_all_ranks(dist, !has(dir, "checkpoint-10") && !has(dir, "checkpoint-8"));
+    assert_all_ranks(dist, !has(dir, "checkpoint-10"));
+    mpi_test_folder_remove(dist, dir);
+    run_release(&run);
+}
+
+/* The checkpoint cannot be renamed, since a file has that name: the run goes on, and the next pruning removes it. */
+static void a_checkpoint_that_cannot_be_pruned_stays(struct dist *dist)
+{
+    struct error err = { "" };
+    char dir[64], path[96];
+    struct run run;
+
+    run_init(&run);
+    mpi_test_folder(dist, dir);
+    for (int64_t step = 11; step <= 13; step++)
+        assert_all_ok(dist, save_folder(dist, &run, dir, step, 0, &err), &err);
+    (void)snprintf(path, sizeof(path), "%s/.checkpoint-11.gone", dir);
+    assert_all_ok(dist, dist->rank ? 0 : file_write(path, "x", 1, &err), &err);
+    assert_all_ok(dist, ckpt_prune(dist, dir, 13, 2, &err), &err);
+    assert_all_ranks(dist, has(dir, "checkpoint-11"));
+    assert_all_ok(dist, save_folder(dist, &run, dir, 14, 0, &err), &err);
+    assert_all_ok(dist, ckpt_prune(dist, dir, 14, 2, &err), &err);
+    assert_all_ranks(dist, !has(dir, "checkpoint-11") && !has(dir, ".checkpoint-11.gone"));
     mpi_test_folder_remove(dist, dir);
     run_release(&run);
 }
@@ -596,8 +637,8 @@ static void the_bytes_of_a_state_do_not_tell_who_wrote_it(struct dist *dist)
 static int save_step(const struct dist *dist, struct run *run, const char *dir, int64_t step,
                      struct flush **flush, struct error *err)
 {
-    if (step % 4 == 0 && (save_folder(dist, run, dir, step, 0, err) < 0 ||
-                          ckpt_prune(dist, dir, step, 2, -1, err) < 0))
+    if (step % 4 == 0 &&
+        (save_folder(dist, run, dir, step, 0, err) < 0 || ckpt_prune(dist, dir, step, 2, err) < 0))
         return -1;
     return step % 5 ? save_soon(dist, run, dir, step, flush, err) : save(dist, run, dir, step, err);
 }
@@ -735,8 +776,10 @@ int main(int argc, char **argv)
         MPI_TEST(a_state_that_is_replaced_while_it_is_read_is_refused),
         MPI_TEST(another_run_is_told_apart),
         MPI_TEST(a_damaged_newest_state_gives_way_to_the_one_before),
+        MPI_TEST(a_state_that_cannot_be_read_is_an_error),
         MPI_TEST(a_state_is_resumed_by_its_name),
         MPI_TEST(pruning_keeps_the_newest_and_never_fewer_than_two),
+        MPI_TEST(a_checkpoint_that_cannot_be_pruned_stays),
         MPI_TEST(a_checkpoint_folder_is_replaced_whole),
         MPI_TEST(the_wreckage_of_killed_writers_is_cleared),
         MPI_TEST(the_bytes_of_a_state_do_not_tell_who_wrote_it),

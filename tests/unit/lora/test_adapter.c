@@ -302,21 +302,6 @@ static void an_adapter_that_does_not_fit_the_model_is_refused(void **state)
     assert_non_null(strstr(err.msg, "is no adapter"));
 }
 
-static void more_than_one_adapter_is_refused(void **state)
-{
-    const char *const two[] = { GOLDEN "peft", GOLDEN "peft-rslora" };
-    struct adapter adapter;
-    struct error err;
-
-    (void)state;
-    assert_int_equal(adapter_load_list(&adapter, two, 2, 0, linears, LINEARS, &err), -1);
-    assert_non_null(strstr(err.msg, "adapter_name_or_path"));
-    assert_int_equal(adapter_load_list(&adapter, two, 1, 1, linears, LINEARS, &err), -1);
-    assert_non_null(strstr(err.msg, "create_new_adapter"));
-    assert_int_equal(adapter_load_list(&adapter, two, 1, 0, linears, LINEARS, &err), 0);
-    adapter_close(&adapter);
-}
-
 static void settings_that_are_not_computed_are_refused_by_name(void **state)
 {
     static const struct {
@@ -394,7 +379,6 @@ int main(void)
         cmocka_unit_test(bfloat16_and_rslora_are_taken_over),
         cmocka_unit_test(other_numbers_can_be_saved),
         cmocka_unit_test(an_adapter_that_does_not_fit_the_model_is_refused),
-        cmocka_unit_test(more_than_one_adapter_is_refused),
         cmocka_unit_test(settings_that_are_not_computed_are_refused_by_name),
         cmocka_unit_test(a_pattern_of_targets_is_kept),
     };

@@ -28,9 +28,13 @@ static const struct train_record trains[2] = {
       .learning_rate = 9.5e-05,
       .tokens_seen = -1 },
 };
-static const struct eval_record eval = {
-    .step = 4, .epoch = 1.0, .loss = 1.75, .runtime_s = 2.00006, .samples = 7, .steps = 4
-};
+static const struct eval_record eval = { .name = "eval",
+                                         .step = 4,
+                                         .epoch = 1.0,
+                                         .loss = 1.75,
+                                         .runtime_s = 2.00006,
+                                         .samples = 7,
+                                         .steps = 4 };
 static const struct summary_record summary = { .step = 6,
                                                .epoch = 1.5,
                                                .total_flos = 123456789012345678.0,
@@ -227,7 +231,7 @@ static void results_are_those_of_the_trainer(void **state)
 
     (void)state;
     assert_int_equal(train_results_write(folder, &summary, &err), 0);
-    assert_int_equal(eval_results_write(folder, &eval, &err), 0);
+    assert_int_equal(eval_results_write(folder, &eval, 1, &err), 0);
     assert_same_file("train_results.json");
     assert_same_file("eval_results.json");
     assert_same_file("all_results.json");
@@ -244,7 +248,7 @@ static void what_others_wrote_to_all_results_stays(void **state)
     assert_int_equal(folder_make(in_folder("others"), &err), 0);
     assert_int_equal(file_write(in_folder("others/all_results.json"), other, strlen(other), &err),
                      0);
-    assert_int_equal(eval_results_write(in_folder("others"), &eval, &err), 0);
+    assert_int_equal(eval_results_write(in_folder("others"), &eval, 1, &err), 0);
     text = read_text(in_folder("others/all_results.json"));
     assert_string_equal(text, "{\n    \"epoch\": 1.0,\n    \"eval_loss\": 1.75,\n"
                               "    \"eval_runtime\": 2.0001,\n"

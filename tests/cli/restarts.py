@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Which state a start goes on from, what it says about it, and what it never loses.
+
+    tests/cli/restarts.py
+"""
+
+import os
+import re
+import shutil
+import sys
+
+import harness as h
+
+REQUEUED = {"SLURM_RESTART_COUNT": "1"}
+STEPS = 6
+
+
+class Runs:
+    def __init__(self, checks):
+        self.checks = checks
+        self.yaml = h.write_yaml(checks.path("run.yaml"), max_steps=STEPS, save_strategy="steps", save_steps=2,
+                                 overwrite_output_dir=False, cache_dir=checks.path("cache"))
+
+    def start(self, out, *pairs, ranks=2, env=None):
+        return h.run(ranks, ["train", self.yaml, f"output_dir={out}", *pairs], env=env)
+
+    def copy(self, name):
+        out = self.checks.path(name)
+        shutil.copytree(self.checks.path("done"), out, symlinks=True)
+        return out
+
+    def goes_on(self, what, result, step):
+        found = re.search(r"going on after step (\d+)", result.text)
+        self.checks.check(f"{what}: it ends, having gone on after step {step}",
+                          result.code == 0 and found is not None and int(found.group(1)) == step, result.tail())
+
+    def refuses(self, what, result, *words):
+        self.checks.check(f"{what}: refused, and why", result.code == 1 and all(w in result.text for w in words),
+                          result.tail())
+
+
+def states(out):
+    return sorted(os.listdir(os.path.join(out, "state")))
+
+
+def named_checkpoints(runs, wanted):
+    """resume_from_checkpoint: a folder."""
+    from_2 = f"resume_from_checkpoint={runs.checks.path('done')}/checkpoint-2"
+    out = runs.checks.path("named")
+    runs.goes_on("a named checkpoint", runs.start(out, from_2), 2)
+    runs.checks.check("its adapter is that of the run", h.sha256(h.adapter(out)) == wanted)
+    runs.goes_on("the same again", runs.start(out, from_2), 2)
+    runs.goes_on("the same requeued, from the newest of its own", runs.start(out, from_2, env=REQUEUED), STEPS)
+    before = states(out)
+    for pairs in ((), ("overwrite_output_dir=true",)):
+        runs.refuses(f"a checkpoint of another run {' '.join(pairs)}",
+                     runs.start(out, from_2, "learning_rate=1e-3", *pairs), "resume_from_checkpoint", "another run")
+    runs.checks.check("and no state of the folder is lost", states(out) == before, str(states(out)))
+
+
+def unreadable_states(runs):
+    """Not damaged: they may be read later, so nothing is started over."""
+    out = runs.copy("unreadable")
+    os.rename(f"{out}/state/step-{STEPS}.h5", f"{out}/away.h5")
+    os.symlink("nowhere", f"{out}/state/step-{STEPS}.h5")
+    before = states(out)
+    runs.refuses("a state that cannot be read", runs.start(out), "cannot read", f"step-{STEPS}.h5")
+    runs.checks.check("and nothing is lost", states(out) == before, str(states(out)))
+    os.rename(f"{out}/away.h5", f"{out}/state/step-{STEPS}.h5")
+    runs.goes_on("the same when it can be read again", runs.start(out), STEPS)
+
+
+def batches(runs):
+    """Without global_batch_size the batch of a rank belongs to the run; the number of ranks does not."""
+    def accumulated(batch, steps, ranks):
+        return runs.start(runs.checks.path("batches"), "global_batch_size=null", f"per_device_train_batch_size={batch}",
+                          f"gradient_accumulation_steps={steps}", ranks=ranks)
+
+    first = accumulated(1, 4, 2)
+    runs.checks.check("a run of 2 x 1 x 4 rows a step", first.code == 0, first.tail())
+    runs.refuses("another batch", accumulated(1, 2, 2), "another run")
+    again = accumulated(2, 2, 3)
+    runs.goes_on("the same batch otherwise, on 3 ranks", again, STEPS)
+    runs.checks.check("which keeps the step's rows and says so",
+                      "the global batch stays 8 rows; a new run on 3 ranks would have 12" in again.text, again.tail())
+
+
+def evaluations(runs):
+    """One line for each set and step, under the set's name, whenever the run was killed."""
+    out = runs.checks.path("evaluations")
+    sets = ("eval_dataset=short_alpaca,chats", "eval_on_each_dataset=true")
+    runs.checks.check("a run that evaluates nothing", runs.start(out, *sets).code == 0)
+    os.remove(f"{out}/state/step-{STEPS}.h5")
+    shutil.rmtree(f"{out}/checkpoint-{STEPS}")
+    log = f"{out}/trainer_log.jsonl"
+    lines = [f'{{"current_steps": {r["current_steps"]}, "total_steps": {STEPS}, "loss": {r["loss"]}}}\n'
+             for r in h.read_jsonl(log) if r["current_steps"] < STEPS]
+    with open(log, "w", encoding="utf-8") as f:  # killed after the evaluation, before the next state
+        f.writelines(lines + [f'{{"current_steps": 5, "total_steps": {STEPS}, "eval_chats_loss": 1.0}}\n'])
+    result = runs.start(out, *sets, "eval_strategy=steps", "eval_steps=5")
+    runs.goes_on("a run killed behind an evaluation", result, STEPS - 1)
+    found = [(r["current_steps"], k) for r in h.read_jsonl(log) for k in r if k.startswith("eval")]
+    wanted = [(step, f"eval_{name}_loss") for step in (5, STEPS) for name in ("short_alpaca", "chats")]
+    runs.checks.check("each set has one line a step, under its name", found == wanted, str(found))
+    history = h.read_json(f"{out}/trainer_state.json")["log_history"]
+    entries = [(r["step"], k) for r in history for k in r if re.match("eval.*_loss", k)]
+    runs.checks.check("and so in the history, which ends with training", entries == wanted[:2], str(entries))
+
+
+def evaluation_at_the_end(runs):
+    out = runs.checks.path("each")
+    result = runs.start(out, "do_eval=true", "eval_dataset=short_alpaca,chats", "eval_on_each_dataset=true")
+    results = h.read_json(f"{out}/eval_results.json") if result.code == 0 else {}
+    runs.checks.check("the results have every set",
+                      {"eval_short_alpaca_loss", "eval_chats_loss", "epoch"} <= results.keys(), str(results) + result.tail())
+
+
+def plans_made_twice(runs):
+    """With threads and few rows the plan is made for threads apart and for threads together."""
+    result = runs.start(runs.checks.path("twice"), "threads_per_rank=4", "global_batch_size=1",
+                        "lr_scheduler_type=cosine_with_min_lr", "lr_scheduler_kwargs={min_lr: 1e-6}", ranks=1)
+    runs.checks.check("cosine_with_min_lr on threads that share a pass", result.code == 0, result.tail())
+
+
+def main():
+    h.require_program()
+    runs = Runs(h.Checks("restarts"))
+    done = runs.checks.path("done")
+    result = runs.start(done)
+    if not runs.checks.check("the run ends", result.code == 0, result.tail()):
+        return runs.checks.finish()
+    named_checkpoints(runs, h.sha256(h.adapter(done)))
+    unreadable_states(runs)
+    batches(runs)
+    evaluations(runs)
+    evaluation_at_the_end(runs)
+    plans_made_twice(runs)
+    return runs.checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
