@@ -2,7 +2,7 @@
 # configs/demo/run.sh [--no-install] [key=value ...]
 # From nothing to a trained adapter: installs packages (Debian, as root), builds, makes the model folder, trains.
 # key=value pairs are handed to lowrank. RANKS (default 2) is the number of processes. Safe to run again:
-# what is there already is kept, and an interrupted run is resumed when you give overwrite_output_dir=false.
+# what is there already is kept, and an interrupted run is resumed when you give resume_from_checkpoint=true.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 model=models/smollm2-135m-instruct

@@ -129,7 +129,8 @@ void ckpt_folder_close(struct ckpt_folder *folder);
 /*
  * Keeps the limit newest checkpoint-N folders, counted from step backwards
  * (folders of later steps are left-overs of another run and count as oldest),
- * never fewer than CKPT_KEPT; limit <= 0 keeps all. Collective.
+ * never fewer than CKPT_KEPT; limit <= 0 keeps all. One that cannot be removed
+ * is named in the log and stays. Collective.
  */
 int ckpt_prune(const struct dist *dist, const char *output_dir, int64_t step, int limit,
                struct error *err);
@@ -157,8 +158,8 @@ struct ckpt_resume {
  * the newest step down. A damaged one is named in one warning of the log with
  * the reason, and the next is taken. run_key NULL: any run. With found ==
  * CKPT_NONE nothing else is filled in; a missing output_dir is no error. An
- * error is what the user can mend (a folder or a state that a rank cannot read,
- * no memory).
+ * error is what the user can mend (a folder that cannot be read, a state that a rank
+ * cannot open, no memory).
  * Collective.
  */
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,

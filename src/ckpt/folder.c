@@ -84,6 +84,21 @@ static char *hidden_name(const char *final_path, const char *suffix, struct erro
     return hidden;
 }
 
+/*
+ * Removes the folder at path, which is or was that of final_path. It goes under a hidden name first, from which it never
+ * comes back. A failure is said and no reason to end a run: what is left, the next cleaning tries. Local: rank 0.
+ */
+static void discard(const char *final_path, const char *path)
+{
+    struct error err;
+    char *gone = hidden_name(final_path, ".gone", &err);
+
+    if (!gone || folder_remove(gone, &err) < 0 || file_rename(path, gone, &err) < 0 ||
+        folder_remove(gone, &err) < 0)
+        log_warn("%s; it stays", err.msg);
+    free(gone);
+}
+
 /* Local: rank 0. */
 static int replace_folder(const struct ckpt_folder *folder, struct error *err)
 {
@@ -102,8 +117,8 @@ static int replace_folder(const struct ckpt_folder *folder, struct error *err)
     rc = file_rename(folder->path, folder->final_path, err);
     if (rc < 0)
         (void)file_rename(old, folder->final_path, &ignored);
-    else if (folder_remove(old, &ignored) < 0)
-        log_warn("%s; it stays", ignored.msg);
+    else
+        discard(folder->final_path, old);
 out:
     free(old);
     return rc;
@@ -132,34 +147,24 @@ void ckpt_folder_close(struct ckpt_folder *folder)
     *folder = (struct ckpt_folder){ 0 };
 }
 
-/* It goes under a hidden name first. */
-static int remove_checkpoint(const char *output_dir, int64_t step, struct error *err)
-{
-    char *path = ckpt_path(output_dir, "checkpoint-", step, "", err);
-    char *gone = path ? hidden_name(path, ".gone", err) : NULL;
-    int rc = -1;
-
-    if (gone && folder_remove(gone, err) == 0 && file_rename(path, gone, err) == 0)
-        rc = folder_remove(gone, err);
-    free(gone);
-    free(path);
-    return rc;
-}
-
 /* Local: rank 0. */
 static int prune(const char *output_dir, int64_t step, int limit, struct error *err)
 {
     int64_t *steps = NULL;
     int count = 0;
     int kept = 0;
-    struct error failure;
     int rc = ckpt_steps(output_dir, "checkpoint-", "", step, &steps, &count, err);
 
     for (int i = 0; i < count && rc == 0; i++) {
-        if (kept < limit)
+        char *path = ckpt_path(output_dir, "checkpoint-", steps[i], "", err);
+
+        if (!path)
+            rc = -1;
+        else if (kept < limit)
             kept++;
-        else if (remove_checkpoint(output_dir, steps[i], &failure) < 0)
-            log_warn("%s; it stays", failure.msg); // no reason to end a run
+        else
+            discard(path, path);
+        free(path);
     }
     free(steps);
     return rc;

@@ -9,6 +9,7 @@
  *   state/spare.h5        was the oldest state, is written over by the next one
  *   state/step-N.h5.h5tmp-*, *.tmp-<pid>  being written
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,8 +141,8 @@ static int clean_one(const char *output_dir, const char *name, struct error *err
         rc = put_back(output_dir, path, old, err);
     else if (folder_exists(path))
         rc = folder_remove(path, err);
-    else
-        (void)unlink(path);
+    else if (unlink(path) < 0 && errno != ENOENT)
+        rc = error_set(err, "cannot remove '%s': %s", path, strerror(errno));
     free(path);
     return rc;
 }

@@ -149,7 +149,7 @@ static int try_state(struct ckpt_resume *resume, struct ckpt_resume *other, cons
                      const char *path, const struct hash *run_key, struct error *err)
 {
     if (dist_agree(dist, file_can_be_read(path, err), err) < 0)
-        return error_wrap(err, "a state to go on from"); // it may be good: nothing is started over
+        return error_wrap(err, "a state that may be good: mend that, or move it away");
     if (ckpt_state_open(resume, dist, path, err) < 0) {
         if (error_is_memory(err))
             return -1; // says nothing about the file

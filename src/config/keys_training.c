@@ -111,7 +111,9 @@ static const struct config_key rows[] = {
     NO_EFFECT(trackio_bucket_id, TEXT, "null", "bucket of the tracker Trackio"),
     NO_EFFECT(trackio_static_space_id, ANY, "null", "static space of the tracker Trackio"),
     WORKS(resume_from_checkpoint, TEXT, "null",
-          "checkpoint folder to go on from; true is the newest in output_dir", .flags = KEY_SWITCH),
+          "checkpoint folder to begin from; true: the newest state in output_dir, which a "
+          "requeued job takes anyway",
+          .flags = KEY_SWITCH),
     NO_EFFECT(ignore_data_skip, BOOL, "false",
               "resume at the start of the data; the exact row is known here"),
     NO_EFFECT(restore_callback_states_from_checkpoint, BOOL, "false", "resume callbacks too"),

@@ -94,8 +94,8 @@ static int reader_fail(struct reader *reader, size_t line, const char *msg)
                      (size_t)reader->line + line, msg);
 }
 
-/* True when the byte where libyaml stopped is a tab. */
-static int stopped_at_tab(const struct reader *reader)
+/* The line where libyaml stopped, which counts one more at the end of a text without a newline; *tab: at a tab. */
+static size_t stopped_in(const struct reader *reader, int *tab)
 {
     size_t line = 0, i = 0;
     const yaml_mark_t *mark = &reader->parser.problem_mark;
@@ -106,12 +106,15 @@ static int stopped_at_tab(const struct reader *reader)
         i++;
     }
     i += mark->column;
-    return i < reader->len && reader->yaml[i] == '\t';
+    *tab = i < reader->len && reader->yaml[i] == '\t';
+    return line;
 }
 
 static int syntax_error(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
+    int tab;
+    size_t line = stopped_in(reader, &tab);
     char msg[256];
 
     if (parser->error == YAML_MEMORY_ERROR)
@@ -122,8 +125,8 @@ static int syntax_error(struct reader *reader)
     else
         snprintf(msg, sizeof(msg), "not YAML: %s%s",
                  parser->problem ? parser->problem : "unreadable",
-                 stopped_at_tab(reader) ? "; this is a tab, indent with spaces" : "");
-    return reader_fail(reader, parser->problem_mark.line, msg);
+                 tab ? "; this is a tab, indent with spaces" : "");
+    return reader_fail(reader, line, msg);
 }
 
 static int event_next(struct reader *reader, yaml_event_t *event)

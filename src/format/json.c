@@ -24,7 +24,7 @@ static void parse_failed(json_error_t *why, size_t len, const char *name, struct
     int column = why->column > 0 ? why->column : 1;
 
     make_printable(why->text);
-    if (json_error_code(why) == json_error_out_of_memory)
+    if (len > 0 && why->text[0] == '\0') // the one case in which Jansson says nothing
         (void)error_set(err, "%s: out of memory", name);
     else if (len == 0)
         (void)error_set(err, "%s:%d:1: not JSON: there is nothing", name, line);

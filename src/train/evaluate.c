@@ -6,7 +6,6 @@
  * by rows. The rows' sums are exact integers, so ranks may be cut anywhere.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +163,8 @@ int evaluate_all(struct job *job, int *stop, struct error *err)
         log_info("step %lld: %s loss %.4f (%lld rows, %.1f s)", (long long)job->step, set->name,
                  record->loss, (long long)record->samples, record->runtime_s);
     }
+    if (job->meters.evaluated == job->step) // and logged, before the run went on from there
+        return 0;
     for (int i = 0; i < job->eval_count; i++)
         history_add_eval(&job->history, &job->evals[i]);
     if (job->dist->rank == 0 && job->log.path)

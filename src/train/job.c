@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "dist/signal.h"
 #include "model/hub.h"
 #include "text/template.h"
@@ -229,14 +228,16 @@ static int open_samples(struct job *job, int dry, struct error *err)
     return rc;
 }
 
-/* What decides the result: configuration, base model, data, the adapter it starts from. */
+/*
+ * What decides the result: configuration, base model, data, the adapter it starts from. Where the batch is that of a
+ * rank, the number of ranks is not in it: a run that goes on keeps the rows of its steps.
+ */
 static int make_run_key(struct job *job, struct error *err)
 {
     struct strbuf text = { 0 };
     struct hash key;
     struct hash model = model_fingerprint(&job->model);
-    int64_t batch =
-        global_batch_of(job->cfg, 1); // of any number of ranks: a resumed run keeps its own
+    int64_t batch[] = { job->cfg->global_batch_size, global_batch_of(job->cfg, 1) };
     int rc;
 
     config_result_text(job->cfg, &text);
@@ -245,7 +246,7 @@ static int make_run_key(struct job *job, struct error *err)
     key = hash_chain(key, &model, sizeof(model));
     key = hash_chain(key, &job->store.key, sizeof(job->store.key));
     key = hash_chain(key, job->adapter.params, job->adapter.param_count * sizeof(float));
-    key = hash_chain(key, &batch, sizeof(batch));
+    key = hash_chain(key, batch, sizeof(batch));
     job->run_key = key;
     strbuf_release(&text);
     return rc;

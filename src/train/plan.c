@@ -223,14 +223,14 @@ static size_t work_bytes(const struct job *job, int kept)
 /*
  * What a rank may spend on a pass. The weights' pages count as available, but
  * are read twice a step: they must find room in memory, too, and so must what
- * the rank holds besides, where that is more than a fifth.
+ * the rank will hold besides, where that is more than a fifth.
  */
 static size_t work_budget(const struct job *job)
 {
     const struct plan *plan = &job->plan;
     double available = (double)available_bytes("") - (double)plan->weight_bytes;
     double share = available / plan->ranks_per_node;
-    double left = 0.95 * share - (double)plan->state_bytes - (double)plan->base_bytes;
+    double left = 0.95 * share - (double)plan->state_bytes;
 
     if (job->cfg->memory_budget > 0)
         return (size_t)job->cfg->memory_budget;
@@ -406,6 +406,7 @@ void plan_print(const struct job *job)
     const struct plan *plan = &job->plan;
     int nodes = (plan->ranks + plan->ranks_per_node - 1) / plan->ranks_per_node;
     size_t rank_bytes = plan->work_bytes + plan->state_bytes + plan->base_bytes;
+    size_t available = available_bytes("") + plan->base_bytes * (size_t)job->dist->node_size;
     size_t node_bytes = rank_bytes * (size_t)plan->ranks_per_node + plan->weight_bytes;
 
     (void)printf("ranks            %d on %d node%s\n", plan->ranks, nodes, nodes > 1 ? "s" : "");
@@ -423,9 +424,9 @@ void plan_print(const struct job *job)
                  mib(rank_bytes + plan->weight_bytes), mib(plan->work_bytes),
                  mib(plan->state_bytes), mib(plan->base_bytes), mib(plan->weight_bytes));
     (void)printf("memory per node  %.0f MiB\n", mib(node_bytes));
-    if (node_bytes > available_bytes(""))
-        log_warn("this machine has %.0f MiB available: a node needs more memory, or fewer ranks",
-                 mib(available_bytes("")));
+    if (node_bytes > available)
+        log_warn("this machine has %.0f MiB: a node needs more memory, or fewer ranks",
+                 mib(available));
     (void)printf("traffic per step %.1f MiB sent by each rank\n",
                  2.0 * (plan->ranks - 1) / plan->ranks *
                      mib(job->adapter.param_count * sizeof(int64_t)));

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -308,15 +307,11 @@ static int refuse_other_run(const struct job *job, const struct ckpt_resume *res
     if (from && strcmp(from, "true") != 0)
         return error_set(
             err,
-            "resume_from_checkpoint: '%s' is the state of another run (configuration, data or "
-            "model "
-            "differ; its configuration is in it): give its folder as adapter_name_or_path to start "
-            "from its weights",
+            "resume_from_checkpoint: '%s' is of another run (configuration, data or model "
+            "differ); as adapter_name_or_path it would start a new one from its weights",
             from);
     if (job->cfg->overwrite_output_dir) {
-        log_warn("'%s' is the state of another run (configuration, data or model differ): starting "
-                 "over, since "
-                 "overwrite_output_dir is true",
+        log_warn("'%s' is the state of another run: starting over, as overwrite_output_dir says",
                  resume->path);
         return ckpt_forget(job->dist, job->cfg->output_dir, err);
     }

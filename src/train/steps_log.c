@@ -6,7 +6,6 @@
  * No times, so two runs that compute the same leave the same file, and a
  * resumed run leaves the file of one that was never stopped.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -160,17 +160,16 @@ static int after_step(struct job *job, int *stop, struct error *err)
 static int interrupted(const struct job *job)
 {
     int number = signal_any_stop(job->dist);
-
     const struct config *cfg = job->cfg;
     const char *from = cfg->resume_from_checkpoint;
     int saved = job->train && job->step > 0;
+    int begins_elsewhere = from ? strcmp(from, "true") != 0 : cfg->overwrite_output_dir;
 
-    log_info("stopped by %s after step %lld of %lld%s: run the same command%s%s to go on (exit "
-             "status 75)",
-             signal_name(number), (long long)job->step, (long long)job->schedule.total_steps,
-             saved ? "; the state is saved" : "",
-             saved && cfg->overwrite_output_dir ? " with overwrite_output_dir=false" : "",
-             saved && from ? " with resume_from_checkpoint=true" : "");
+    log_info(
+        "stopped by %s after step %lld of %lld%s: run the same command%s to go on (exit status 75)",
+        signal_name(number), (long long)job->step, (long long)job->schedule.total_steps,
+        saved ? "; the state is saved" : "",
+        saved && begins_elsewhere ? " with resume_from_checkpoint=true" : "");
     return TRAIN_INTERRUPTED;
 }
 

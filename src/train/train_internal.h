@@ -188,7 +188,7 @@ void job_close(struct job *job);
 
 /* --- cores.c --- */
 
-/* The cores that this rank is bound to; of those that several ranks are bound to, unbound ones too, a fair part. Collective. */
+/* The cores this rank is bound to, divided by the ranks of its node that are bound to the same ones. Collective. */
 int cores_of_rank(const struct dist *dist, int *cores, struct error *err);
 
 /* --- plan.c --- */

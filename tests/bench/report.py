@@ -141,9 +141,9 @@ def compare(work, passed, *more):
 
 
 def now():
-    """The date, and the commit whose program is measured where git can tell."""
-    done = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return [str(datetime.date.today()), done.stdout.strip() or "unknown"]
+    """When, and the commit that is measured where git can tell."""
+    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return [datetime.datetime.now().strftime("%Y-%m-%d %H:%M"), done.stdout.strip() or "unknown"]
 
 
 def about(args):
@@ -481,12 +481,13 @@ One step of 2 rows of 2048 tokens of the shape of Qwen2.5-7B in bfloat16, random
 
 
 def when_list(found):
-    """Each day and commit with the parts measured then, the last first."""
-    parts = {}
-    for part, moment in found["when"].items():
-        parts.setdefault(tuple(moment), []).append(part)
-    return "\n".join(f"- on {date} at commit {commit}: {', '.join(names)}"
-                     for (date, commit), names in sorted(parts.items(), reverse=True))
+    """Each commit with the parts measured at it and when the last of them was, the latest first."""
+    parts, last = {}, {}
+    for part, (moment, commit) in found["when"].items():
+        parts.setdefault(commit, []).append(part)
+        last[commit] = max(last.get(commit, ""), moment)
+    return "\n".join(f"- until {last[commit]} at commit {commit}: {', '.join(parts[commit])}"
+                     for commit in sorted(parts, key=last.get, reverse=True))
 
 
 def torch_line(found):
@@ -528,7 +529,7 @@ def overview(found, kind):
     """The main figures of one kind."""
     cpu = next(line.split(None, 1)[1] for line in found["machine"] if line.startswith("cpu"))
     rates = [line for line in found["machine"] if re.match("backend .*on 1 thread .auto", line)] + torch_line(found)
-    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {max(d for d, _ in found['when'].values())}. Matrix products alone:", "",
+    lines = [f"## [{kind}](performance-{kind}.md)", "", f"{cpu}, {max(when for when, _ in found['when'].values())[:10]}. Matrix products alone:", "",
              *("    " + line for line in rates), "",
              "| lowrank | of its fastest | of its best in float32 | of its examples |", "|---|---:|---:|---:|"]
     for part in (name for name in ("peer", *OTHERWISE) if name in found):

@@ -122,7 +122,7 @@ def threads(checks, yaml, data):
 def bound_cores(checks, yaml):
     """Without threads_per_rank a rank has a thread for each core it is bound to, ranks on the same cores a part each."""
     cores = os.sched_getaffinity(0)
-    for mine in ({min(cores)}, cores):
+    for mine in ({min(cores)}, set(sorted(cores)[:len(cores) // 2]), cores):
         os.sched_setaffinity(0, mine)
         for ranks in (1, 2):
             text = h.run(ranks, ["check", yaml, "threads_per_rank=null"]).text

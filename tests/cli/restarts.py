@@ -77,6 +77,8 @@ def batches(runs):
                           f"gradient_accumulation_steps={steps}", ranks=ranks)
 
     first = accumulated(1, 4, 2)
+    runs.refuses("a global batch that is named", runs.start(runs.checks.path("batches"), "global_batch_size=4"),
+                 "another run")
     runs.checks.check("a run of 2 x 1 x 4 rows a step", first.code == 0, first.tail())
     runs.refuses("another batch", accumulated(1, 2, 2), "another run")
     again = accumulated(2, 2, 3)
@@ -107,6 +109,17 @@ def evaluations(runs):
     runs.checks.check("and so in the history, which ends with training", entries == wanted[:2], str(entries))
 
 
+def finished_again(runs):
+    """A finished run that is started again evaluates for its results and logs nothing twice."""
+    out = runs.checks.path("again")
+    pairs = ("eval_dataset=chats", "eval_strategy=steps", "eval_steps=3")
+    for time in ("a run", "the same again"):
+        result = runs.start(out, *pairs)
+        found = [r["current_steps"] for r in h.read_jsonl(f"{out}/trainer_log.jsonl") if "eval_loss" in r]
+        runs.checks.check(f"{time} has a line for each evaluation", result.code == 0 and found == [3, 6],
+                          str(found) + result.tail())
+
+
 def evaluation_at_the_end(runs):
     out = runs.checks.path("each")
     result = runs.start(out, "do_eval=true", "eval_dataset=short_alpaca,chats", "eval_on_each_dataset=true")
@@ -134,6 +147,7 @@ def main():
     batches(runs)
     evaluations(runs)
     evaluation_at_the_end(runs)
+    finished_again(runs)
     plans_made_twice(runs)
     return runs.checks.finish()
 

@@ -30,8 +30,8 @@ esac
 ENDS = {
     "a run that is done": (0, "RUNNING", {}, False, "start 0"),
     "a wrong command line": (2, "RUNNING", {}, False, "start 0"),
-    "an error": (1, "RUNNING", {}, False, "overwrite_output_dir=false"),
-    "a killed process": (137, "RUNNING", {}, False, "overwrite_output_dir=false"),
+    "an error": (1, "RUNNING", {}, False, "resume_from_checkpoint=true"),
+    "a killed process": (137, "RUNNING", {}, False, "resume_from_checkpoint=true"),
     "an interrupted run": (75, "RUNNING", {}, True, "back into the queue"),
     "a script that got the signals too": (75, "RUNNING", {"STANDIN_TERM": "1"}, True, "back into"),
     "a cancelled job": (75, "COMPLETING", {}, False, "COMPLETING"),

@@ -165,7 +165,6 @@ static inline float exp_fast(float x)
 }
 
 /* Declared here because gemm.c defines them and elementwise.c lists them. */
-struct gemm_call;
 size_t SIMD(gemm_scratch_floats)(void);
 size_t SIMD(gemm_panels_floats)(int K, int N);
 size_t SIMD(gemm_panel_at)(int K, int k, int n);

@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/available.h"
+#include "base/edit_distance.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -288,6 +289,29 @@ static void memory_is_limited_by_the_node_and_by_control_groups(void **state)
     assert_int_equal(available_bytes(root), 2048000);
 }
 
+static void misspelt_names_are_so_far_from_what_was_meant(void **state)
+{
+    char long_a[101], long_b[101];
+
+    (void)state;
+    assert_int_equal(edit_distance("", ""), 0);
+    assert_int_equal(edit_distance("lora_rank", "lora_rank"), 0);
+    assert_int_equal(edit_distance("", "abc"), 3);
+    assert_int_equal(edit_distance("abc", ""), 3);
+    assert_int_equal(edit_distance("lora_rnk", "lora_rank"), 1); // one is missing
+    assert_int_equal(edit_distance("lora_rannk", "lora_rank"), 1);
+    assert_int_equal(edit_distance("lora_rink", "lora_rank"), 1);
+    assert_int_equal(edit_distance("lora_rakn", "lora_rank"), 1); // neighbours, swapped
+    assert_int_equal(edit_distance("kitten", "sitting"), 3);
+    memset(long_a, 'a', 100);
+    memset(long_b, 'a', 100);
+    long_a[100] = long_b[100] = '\0';
+    long_b[EDIT_DISTANCE_MAX] = 'b'; // beyond what is compared
+    assert_int_equal(edit_distance(long_a, long_b), 0);
+    long_b[EDIT_DISTANCE_MAX - 1] = 'b';
+    assert_int_equal(edit_distance(long_a, long_b), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +327,7 @@ int main(void)
         cmocka_unit_test(paths_join),
         cmocka_unit_test(philox_gives_the_known_answers),
         cmocka_unit_test(hashes_tell_contents_and_lengths_apart),
+        cmocka_unit_test(misspelt_names_are_so_far_from_what_was_meant),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

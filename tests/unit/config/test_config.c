@@ -270,11 +270,14 @@ static void wrong_values_are_named_with_line_and_limits(void **state)
                                       "as {min_lr_rate: 0.1} or null");
     bad("lr_scheduler_kwargs: {a: {b: 1}}\n", "run.yaml:4: 'lr_scheduler_kwargs' is a mapping; "
                                               "give a flat mapping, as {min_lr_rate: 0.1} or null");
+    bad("\nlr_scheduler_kwargs: '{\"min_lr_rate\": 0.1'\n",
+        "'lr_scheduler_kwargs': run.yaml:5: not YAML: did not find expected ',' or '}'");
     bad("dataloader_num_workers: many\n",
         "run.yaml:4: 'dataloader_num_workers' is 'many'; give a whole number");
     bad_pair("lora_rank=0", "command line: 'lora_rank' is 0; give 1 to 1024");
     bad_pair("lora_rank", "command line: 'lora_rank' is not of the form key=value");
     bad_pair("=1", "command line: '=1' has no key before the '='");
+    bad_pair("lora rank=8", "command line: 'lora rank' is no name of a key");
     bad_pair("lora_rank=[1", "'lora_rank=[1': command line: not YAML: did not find expected ',' "
                              "or ']'");
 }

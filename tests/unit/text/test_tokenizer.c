@@ -346,6 +346,14 @@ static void config_files_are_read_as_transformers_reads_them(void **state)
     assert_int_equal(parse_texts(&tok, TINY "}", NULL, NULL, "{\"eos_token_id\":77}"), 0);
     assert_int_equal(tokenizer_eos(tok), -1);
     tokenizer_close(tok);
+
+    assert_int_equal(
+        parse_texts(&tok,
+                    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":5},\"merges\":[]}}",
+                    NULL, NULL, "{\"eos_token_id\":3}"),
+        0);
+    assert_int_equal(tokenizer_eos(tok), -1); // a number that no token has
+    tokenizer_close(tok);
 }
 
 static void later_additions_are_found_in_the_config(void **state)
