@@ -136,7 +136,7 @@ int ckpt_prune(const struct dist *dist, const char *output_dir, int64_t step, in
                struct error *err);
 
 enum ckpt_found {
-    CKPT_NONE,     // nothing to resume: no state, or every one damaged (each was named in the log)
+    CKPT_NONE,     // nothing to resume: no state, or one alone, damaged, which the log names
     CKPT_FOUND,    // the newest state that verifies and has this run's key
     CKPT_OTHER_RUN // there are whole states, but none with this key; the newest one is given
 };
@@ -159,7 +159,7 @@ struct ckpt_resume {
  * the reason, and the next is taken. run_key NULL: any run. With found ==
  * CKPT_NONE nothing else is filled in; a missing output_dir is no error. An
  * error is what the user can mend (a folder that cannot be read, a state that a rank
- * cannot open, no memory).
+ * cannot open, several states and none whole, no memory).
  * Collective.
  */
 int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const char *output_dir,

@@ -174,16 +174,21 @@ int ckpt_resume_open(struct ckpt_resume *resume, const struct dist *dist, const 
     struct ckpt_resume other = { 0 };
     char *paths;
     size_t len = 0;
-    int rc;
+    int rc, tried = 0;
 
     *resume = (struct ckpt_resume){ 0 };
     rc = share_paths(dist, output_dir, &paths, &len, err);
     if (rc < 0)
         return -1;
     for (size_t at = 0; at < len && rc == 0 && resume->found == CKPT_NONE;
-         at += strlen(paths + at) + 1)
+         at += strlen(paths + at) + 1, tried++)
         rc = try_state(resume, &other, dist, paths + at, run_key, err);
     free(paths);
+    if (rc == 0 && tried > 1 && resume->found == CKPT_NONE && other.found == CKPT_NONE)
+        return error_set(err,
+                         "none of the %d states in '%s' is whole, each for the reason above: mend "
+                         "that, or remove them to start over",
+                         tried, output_dir);
     if (rc == 0 && resume->found == CKPT_NONE)
         *resume = other;
     else

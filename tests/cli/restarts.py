@@ -70,6 +70,25 @@ def unreadable_states(runs):
     runs.goes_on("the same when it can be read again", runs.start(out), STEPS)
 
 
+def damaged_states(runs):
+    """Several states and none whole: something is wrong with the disk, and somebody may still mend it."""
+    out = runs.copy("damaged")
+    found = [os.path.join(where, name) for where, _, files in os.walk(out) for name in files
+             if re.fullmatch(r"state\.h5|step-\d+\.h5", name)]
+    for path in found:
+        os.truncate(path, os.path.getsize(path) // 2)
+    before = states(out)
+    os.remove(h.adapter(out))  # as of a run that was interrupted
+    runs.refuses("damaged states alone", runs.start(out), f"none of the {len(found)} states")
+    runs.checks.check("and nothing is lost", states(out) == before, str(states(out)))
+    shutil.rmtree(f"{out}/state")
+    for folder in os.listdir(out):
+        if folder.startswith("checkpoint-"):
+            shutil.rmtree(f"{out}/{folder}")
+    result = runs.start(out)
+    runs.checks.check("without them it starts over", result.code == 0 and "going on" not in result.text, result.tail())
+
+
 def batches(runs):
     """Without global_batch_size the batch of a rank belongs to the run; the number of ranks does not."""
     def accumulated(batch, steps, ranks):
@@ -144,6 +163,7 @@ def main():
         return runs.checks.finish()
     named_checkpoints(runs, h.sha256(h.adapter(done)))
     unreadable_states(runs)
+    damaged_states(runs)
     batches(runs)
     evaluations(runs)
     evaluation_at_the_end(runs)
