@@ -49,6 +49,9 @@ int folder_exists(const char *path); // 1 for a folder, else 0
 /* mkdir -p. */
 int folder_make(const char *path, struct error *err);
 
+/* 0 when folder_make(path) could work: what is there of the path is a folder that may be written to. */
+int folder_can_be_made(const char *path, struct error *err);
+
 /* rm -r; a missing folder is no error. */
 int folder_remove(const char *path, struct error *err);
 

@@ -295,6 +295,27 @@ int folder_make(const char *path, struct error *err)
     return rc;
 }
 
+int folder_can_be_made(const char *path, struct error *err)
+{
+    char *part = mem_strdup(path[0] ? path : ".", err);
+    int rc = part ? 0 : -1;
+
+    while (rc == 0 && access(part, F_OK) < 0 && errno == ENOENT) { // up to what is there
+        char *slash = strrchr(part, '/');
+
+        if (slash && slash > part)
+            *slash = '\0';
+        else
+            memcpy(part, slash ? "/" : ".", 2);
+    }
+    if (rc == 0 && access(part, W_OK | X_OK) < 0)
+        rc = fail(err, "write to folder", part);
+    else if (rc == 0 && !folder_exists(part))
+        rc = error_set(err, "'%s' is no folder", part);
+    free(part);
+    return rc;
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

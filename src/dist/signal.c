@@ -20,16 +20,19 @@ static void remember(int signal_number)
 
 int signal_install(struct error *err)
 {
-    static const int stopping[] = { SIGTERM, SIGUSR1 };
+    static const int stopping[] = { SIGTERM, SIGUSR1, SIGINT };
     struct sigaction action;
 
     memset(&action, 0, sizeof(action));
     action.sa_handler = remember;
     action.sa_flags = SA_RESTART;
     (void)sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(stopping) / sizeof(stopping[0]); i++)
+    for (size_t i = 0; i < sizeof(stopping) / sizeof(stopping[0]); i++) {
+        if (stopping[i] == SIGINT)
+            action.sa_flags |= SA_RESETHAND; // who presses Ctrl-C twice does not want to wait
         if (sigaction(stopping[i], &action, NULL) < 0)
             return error_set(err, "cannot catch %s: %s", signal_name(stopping[i]), strerror(errno));
+    }
     return 0;
 }
 
@@ -50,6 +53,8 @@ const char *signal_name(int signal_number)
         return "SIGTERM";
     case SIGUSR1:
         return "SIGUSR1";
+    case SIGINT:
+        return "SIGINT";
     case SIGALRM:
         return "time limit";
     default:

@@ -73,6 +73,10 @@ int model_folder_find(char **folder, const char *name, const char *cache_dir, co
         *folder = mem_strdup(name, err);
         return *folder ? 0 : -1;
     }
+    if (name[0] == '/' || name[0] == '.' || file_exists(name)) {
+        (void)error_set(err, "model_name_or_path: '%s' is no folder", name);
+        goto out;
+    }
     if (cache_root(&path, cache_dir, err) < 0)
         goto out;
     add_repository(&path, name);

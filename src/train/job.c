@@ -12,6 +12,16 @@
 #include "text/template.h"
 #include "train/train_internal.h"
 
+/* Where the run writes, before anything takes long. */
+static int check_output(const struct job *job, struct error *err)
+{
+    int rc = job->dist->rank == 0 ? folder_can_be_made(job->cfg->output_dir, err) : 0;
+
+    if (rc < 0)
+        (void)error_wrap(err, "'output_dir' is '%s'", job->cfg->output_dir);
+    return dist_agree(job->dist, rc, err);
+}
+
 static int find_model(struct job *job, struct error *err)
 {
     const struct config *cfg = job->cfg;
@@ -74,6 +84,8 @@ static int load_adapter(struct job *job, const struct lora_linear *linears, int 
     char *folder = path_join(cfg->adapter_name_or_path.items[0], below, err);
     int rc = folder ? adapter_load(&job->adapter, folder, linears, n, err) : -1;
 
+    if (rc == 0)
+        log_info("adapter: from '%s', with its own rank, alpha and modules", folder);
     free(folder);
     return rc;
 }
@@ -263,8 +275,8 @@ int job_open(struct job *job, struct dist *dist, const struct config *cfg, int d
     for (int i = 0; i < STEP_LOCKS; i++)
         omp_init_lock(&job->sum_lock[i]);
     job->requeued = was_requeued(dist);
-    if (dist_agree(dist, open_rate(job, err), err) < 0 || find_model(job, err) < 0 ||
-        open_compute(job, err) < 0)
+    if (dist_agree(dist, open_rate(job, err), err) < 0 || check_output(job, err) < 0 ||
+        find_model(job, err) < 0 || open_compute(job, err) < 0)
         return -1;
     gemm_describe(&job->nn, text, sizeof(text));
     log_info("compute: %d rank%s on %d node%s, %d thread%s each, matrix backend %s", dist->size,

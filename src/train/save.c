@@ -299,26 +299,62 @@ static int find_state(struct job *job, struct ckpt_resume *resume, struct error 
     return ckpt_resume_open(resume, job->dist, cfg->output_dir, &job->run_key, err);
 }
 
+/* Adds those lines of mine, "key: value" each, that theirs has otherwise. */
+static void add_differences(struct strbuf *out, const char *mine, const char *theirs)
+{
+    while (*mine && *theirs) {
+        int key = (int)strcspn(mine, ":"), own = (int)strcspn(mine, "\n");
+        int others = (int)strcspn(theirs, "\n");
+
+        if (own != others || strncmp(mine, theirs, (size_t)own) != 0)
+            strbuf_printf(out, "%s%.*s (here %.*s)", out->len ? ", " : "", others, theirs,
+                          own - key - 2, mine + key + 2);
+        mine += own + (mine[own] == '\n');
+        theirs += others + (theirs[others] == '\n');
+    }
+}
+
+/* What of its configuration decides the result and is otherwise here, "key: its value (here ours)". */
+static void describe_difference(const struct job *job, const char *saved, struct strbuf *out)
+{
+    struct strbuf mine = { 0 }, theirs = { 0 };
+    struct config cfg;
+    struct error ignored;
+
+    if (config_parse(&cfg, saved, strlen(saved), "state", NULL, 0, &ignored) == 0) {
+        config_result_text(job->cfg, &mine);
+        config_result_text(&cfg, &theirs);
+        add_differences(out, strbuf_text(&mine), strbuf_text(&theirs));
+        config_release(&cfg);
+    }
+    if (out->len == 0)
+        strbuf_puts(out, "the batch, the data, the model or the adapter it began with");
+    strbuf_release(&mine);
+    strbuf_release(&theirs);
+}
+
+/* Who asked to go on is not started over, whatever overwrite_output_dir says. */
 static int refuse_other_run(const struct job *job, const struct ckpt_resume *resume,
                             struct error *err)
 {
-    const char *from = job->cfg->resume_from_checkpoint;
+    struct strbuf what = { 0 };
+    int rc = -1;
 
-    if (from && strcmp(from, "true") != 0)
-        return error_set(
-            err,
-            "resume_from_checkpoint: '%s' is of another run (configuration, data or model "
-            "differ); as adapter_name_or_path it would start a new one from its weights",
-            from);
-    if (job->cfg->overwrite_output_dir) {
-        log_warn("'%s' is the state of another run: starting over, as overwrite_output_dir says",
-                 resume->path);
-        return ckpt_forget(job->dist, job->cfg->output_dir, err);
+    describe_difference(job, resume->state.texts[CKPT_CONFIG], &what);
+    if (job->cfg->overwrite_output_dir && !job->cfg->resume_from_checkpoint) {
+        log_warn("'%s' is the state of another run, with %s: starting over, as "
+                 "overwrite_output_dir says",
+                 resume->path, strbuf_text(&what));
+        rc = ckpt_forget(job->dist, job->cfg->output_dir, err);
+    } else {
+        (void)error_set(err,
+                        "'%s' is the state of another run, with %s: go back to that, or start "
+                        "another run in another output_dir, or with overwrite_output_dir and "
+                        "without resume_from_checkpoint",
+                        resume->path, strbuf_text(&what));
     }
-    return error_set(err,
-                     "'%s' is the state of another run (configuration, data or model differ; its "
-                     "configuration is in it): set overwrite_output_dir or another output_dir",
-                     resume->path);
+    strbuf_release(&what);
+    return rc;
 }
 
 int resume_find(struct job *job, struct ckpt_resume *resume, struct error *err)
@@ -330,6 +366,8 @@ int resume_find(struct job *job, struct ckpt_resume *resume, struct error *err)
         return -1;
     if (resume->found == CKPT_OTHER_RUN)
         return refuse_other_run(job, resume, err);
+    if (resume->found == CKPT_NONE && (job->requeued || job->cfg->resume_from_checkpoint))
+        log_info("start: from step 0, since there is no state in '%s'", job->cfg->output_dir);
     if (resume->found == CKPT_FOUND || job->cfg->overwrite_output_dir)
         return 0;
     if (job->dist->rank == 0) {

@@ -309,11 +309,7 @@ int train_run(struct dist *dist, const struct config *cfg, struct error *err)
                          "'ranks' is what 'lowrank check' plans for; the launcher says how "
                          "many ranks train, as in mpirun -n %d",
                          cfg->ranks);
-    rc = dist_agree(dist, signal_install(err), err);
-    if (rc == 0)
-        rc = job_open(&job, dist, cfg, 0, err);
-    else
-        return -1;
+    rc = job_open(&job, dist, cfg, 0, err);
     if (rc == TRAIN_INTERRUPTED)
         log_info("stopped before the first step; run the same command again (exit status 75)");
     if (rc == 0)

@@ -55,7 +55,22 @@ def named_checkpoints(runs, wanted):
     for pairs in ((), ("overwrite_output_dir=true",)):
         runs.refuses(f"a checkpoint of another run {' '.join(pairs)}",
                      runs.start(out, from_2, "learning_rate=1e-3", *pairs), "resume_from_checkpoint", "another run")
+    runs.refuses("going on with another learning rate", runs.start(
+        out, "resume_from_checkpoint=true", "overwrite_output_dir=true", "learning_rate=1e-3", "seed=7"),
+                 "another run", "learning_rate: 0.002 (here 0.001)", "seed: 42 (here 7)")
     runs.checks.check("and no state of the folder is lost", states(out) == before, str(states(out)))
+    none = runs.start(runs.checks.path("none"), "resume_from_checkpoint=true", "max_steps=1")
+    runs.checks.check("going on where nothing is says so",
+                      none.code == 0 and "start: from step 0, since there is no state in" in none.text, none.tail())
+
+
+def unwritable_folders(runs):
+    """check finds what train would: the folder cannot be made."""
+    for command in ("check", "train"):
+        for out in (runs.yaml, f"{runs.yaml}/below/more"):
+            result = h.run(0, [command, runs.yaml, f"output_dir={out}"])
+            runs.checks.check(f"{command}: output_dir {out} is refused", result.code == 1 and
+                              len(result.errors()) == 1 and f"'output_dir' is '{out}'" in result.text, result.tail())
 
 
 def unreadable_states(runs):
@@ -162,6 +177,7 @@ def main():
     if not runs.checks.check("the run ends", result.code == 0, result.tail()):
         return runs.checks.finish()
     named_checkpoints(runs, h.sha256(h.adapter(done)))
+    unwritable_folders(runs)
     unreadable_states(runs)
     damaged_states(runs)
     batches(runs)

@@ -40,6 +40,7 @@ STOPS = {
     "USR1 to the first rank alone": (3, to_one(signal.SIGUSR1, 0), (75,)),
     "USR1 to the last rank alone": (4, to_one(signal.SIGUSR1, -1), (75,)),
     "TERM to one rank alone": (2, to_one(signal.SIGTERM, -1), (75,)),
+    "INT to one rank alone": (2, to_one(signal.SIGINT, 0), (75,)),
     "USR1 twice to all": (2, twice(signal.SIGUSR1), (75,)),
     "USR1 on one rank": (1, to_launcher(signal.SIGUSR1), (75,)),
     # mpirun ends its ranks about a second after TERM whatever they say.

@@ -31,6 +31,7 @@ static void signals_have_names(void **state)
 {
     (void)state;
     assert_string_equal(signal_name(SIGTERM), "SIGTERM");
+    assert_string_equal(signal_name(SIGINT), "SIGINT");
     assert_string_equal(signal_name(SIGUSR1), "SIGUSR1");
     assert_string_equal(signal_name(SIGALRM), "time limit");
     assert_string_equal(signal_name(0), "signal");
