@@ -112,7 +112,7 @@ static inline int block_of(int n, int max, int step)
  */
 static inline int depth_of_block(const struct gemm_call *g, int max, int step)
 {
-    return g->panels ? max : block_of(g->K, max, step);
+    return g->panels || g->K <= max ? max : block_of(g->K, max, step);
 }
 
 /*
