@@ -299,18 +299,28 @@ static int find_state(struct job *job, struct ckpt_resume *resume, struct error 
     return ckpt_resume_open(resume, job->dist, cfg->output_dir, &job->run_key, err);
 }
 
-/* Adds those lines of mine, "key: value" each, that theirs has otherwise. */
+/* The line of text that begins with these bytes, or NULL. */
+static const char *line_with(const char *text, const char *begin, size_t len)
+{
+    while (text && strncmp(text, begin, len) != 0) {
+        text = strchr(text, '\n');
+        text = text ? text + 1 : NULL;
+    }
+    return text;
+}
+
+/* Adds those lines of mine, "key: value" each, that theirs has with another value. */
 static void add_differences(struct strbuf *out, const char *mine, const char *theirs)
 {
-    while (*mine && *theirs) {
-        int key = (int)strcspn(mine, ":"), own = (int)strcspn(mine, "\n");
-        int others = (int)strcspn(theirs, "\n");
+    for (size_t len; *mine; mine += len + (mine[len] == '\n')) {
+        size_t key = strcspn(mine, ":\n") + 1, others;
+        const char *line = line_with(theirs, mine, key);
 
-        if (own != others || strncmp(mine, theirs, (size_t)own) != 0)
-            strbuf_printf(out, "%s%.*s (here %.*s)", out->len ? ", " : "", others, theirs,
-                          own - key - 2, mine + key + 2);
-        mine += own + (mine[own] == '\n');
-        theirs += others + (theirs[others] == '\n');
+        len = strcspn(mine, "\n");
+        others = line ? strcspn(line, "\n") : 0;
+        if (line && (others != len || strncmp(line, mine, len) != 0))
+            strbuf_printf(out, "%s%.*s (here%.*s)", out->len ? ", " : "", (int)others, line,
+                          (int)(len - key), mine + key);
     }
 }
 

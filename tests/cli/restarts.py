@@ -58,6 +58,9 @@ def named_checkpoints(runs, wanted):
     runs.refuses("going on with another learning rate", runs.start(
         out, "resume_from_checkpoint=true", "overwrite_output_dir=true", "learning_rate=1e-3", "seed=7"),
                  "another run", "learning_rate: 0.002 (here 0.001)", "seed: 42 (here 7)")
+    epochs = runs.start(out, "max_steps=-1", "num_train_epochs=1", "seed=7")  # a line more than the state has
+    runs.refuses("going on in epochs", epochs, "another run", f"max_steps: {STEPS} (here -1)", "seed: 42 (here 7)")
+    runs.checks.check("and what is equal is not named", "lora_rank" not in epochs.errors()[0], epochs.tail())
     runs.checks.check("and no state of the folder is lost", states(out) == before, str(states(out)))
     none = runs.start(runs.checks.path("none"), "resume_from_checkpoint=true", "max_steps=1")
     runs.checks.check("going on where nothing is says so",
