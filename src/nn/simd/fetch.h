@@ -66,7 +66,10 @@ INLINE struct fetch fetch_down(uintptr_t at, size_t ld, int rows, size_t bytes,
     return (struct fetch){ at + (size_t)first * ld, ld, bytes, (size_t)each * ld, each };
 }
 
-/* A share of rows k0 to k0 + kc, columns j to j + n of op(B), as B is given. */
+/*
+ * A share of rows k0 to k0 + kc, columns j to j + n of op(B), as B is given. Numbers of a mapped file begin anywhere
+ * in a line: of a row's lines the first has come with the columns before it, the last is asked for.
+ */
 INLINE struct fetch fetch_columns(const struct gemm_call *g, int k0, int kc, int j, int n,
                                   struct fetch_share s)
 {
@@ -75,7 +78,8 @@ INLINE struct fetch fetch_columns(const struct gemm_call *g, int k0, int kc, int
 
     if (g->trans_b)
         return fetch_along(b + (size_t)j * ld + (size_t)k0 * size, ld, n, (size_t)kc * size, s);
-    return fetch_down(b + (size_t)k0 * ld + (size_t)j * size, ld, kc, (size_t)n * size, s);
+    return fetch_down(b + (size_t)k0 * ld + (size_t)j * size + FETCH_LINE - 1, ld, kc,
+                      (size_t)n * size, s);
 }
 
 /* A share of what is packed. */
