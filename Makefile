@@ -213,10 +213,13 @@ ISA_FLAGS_avx2    := -mavx2 -mfma -mf16c -mprefer-vector-width=256
 ISA_FLAGS_bf16     = $(ISA_FLAGS_avx512) $(BF16_FLAGS)
 ISA_FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 
+# Its bits are the same with every instruction set.
+$(BUILD)/obj/nn/simd/update.%.o: SIMD_FLAGS += -ffp-contract=off
+
 define simd_rule
 $(BUILD)/obj/nn/simd/%.$(1).o: src/nn/simd/%.c $(FLAGS)
 	@mkdir -p $$(@D)
-	$$(SAY)$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) $(SIMD_FLAGS) $(ISA_FLAGS_$(1)) -DNN_ISA=$(1) -MMD -MP -c -o $$@ $$<
+	$$(SAY)$(MPICC) $(CPPFLAGS) -Isrc $(CFLAGS) $$(SIMD_FLAGS) $(ISA_FLAGS_$(1)) -DNN_ISA=$(1) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS) bf16,$(eval $(call simd_rule,$(isa))))
 

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nn/nn.h"
+
 struct adamw {
     double beta1, beta2, epsilon, weight_decay;
 };
@@ -29,7 +31,7 @@ struct adamw {
  * lr                                   the rate of this step
  * t                                    number of this step, from 1
  */
-void adamw_step(const struct adamw *adamw, float *p, float *m, float *v, const float *g, size_t n,
-                double lr, int64_t t);
+void adamw_step(const struct nn *nn, const struct adamw *adamw, float *p, float *m, float *v,
+                const float *g, size_t n, double lr, int64_t t);
 
 #endif

@@ -28,6 +28,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nn/nn.h"
+
 #define EXACT_SUM_BITS 36
 
 /* The largest |g| of a leaf when leaves of them are added over all ranks (at least 1). */
@@ -37,13 +39,15 @@ double exact_sum_limit(int bits, int64_t leaves);
  * sum[i] += round(g[i] * 2^bits), i < n. Returns 1 when an element is beyond
  * the limit or not finite, else 0. g is read, not changed.
  */
-int exact_sum_add(int64_t *sum, const float *g, size_t n, int bits, int64_t leaves);
+int exact_sum_add(const struct nn *nn, int64_t *sum, const float *g, size_t n, int bits,
+                  int64_t leaves);
 
 /* The same for one double: a leaf's loss. */
 int exact_sum_add_double(int64_t *sum, double x, int bits, int64_t leaves);
 
 /* g[i] = sum[i] / 2^bits / divide_by, computed in double and rounded to float. */
-void exact_sum_to_float(float *g, const int64_t *sum, size_t n, int bits, double divide_by);
+void exact_sum_to_float(const struct nn *nn, float *g, const int64_t *sum, size_t n, int bits,
+                        double divide_by);
 
 /* sum / 2^bits in double. */
 double exact_sum_to_double(int64_t sum, int bits);

@@ -8,6 +8,7 @@
 
 #include "nn/attention.h"
 #include "nn/gemm.h"
+#include "nn/update.h"
 
 /* Once per process: libraries use one thread, the threads are ours. */
 void gemm_backend_prepare(void);
@@ -67,6 +68,10 @@ struct nn_kernels {
     double (*cross_entropy_row)(float *logits, int target, int V);
     void (*dropout)(float *y, const float *x, float scale, uint64_t key, const uint32_t counter[4],
                     uint32_t threshold, int add, size_t n);
+    int (*exact_add)(int64_t *sum, const float *g, size_t n, double scale, double limit);
+    void (*exact_mean)(float *g, const int64_t *sum, size_t n, double unit, double divisor);
+    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n,
+                  const struct adamw_factors *factors);
 };
 
 extern const struct nn_kernels nn_kernels_generic;

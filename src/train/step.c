@@ -35,8 +35,8 @@ static void accumulate(void *context, size_t offset, const float *g, int rows, s
     if (lock)
         omp_set_lock(lock);
     for (size_t r = 0; r < (size_t)rows; r++)
-        bad |= exact_sum_add(job->sum + METER_COUNT + offset + r * ld, g + r * ld, n, share->bits,
-                             share->leaves);
+        bad |= exact_sum_add(&worker->nn, job->sum + METER_COUNT + offset + r * ld, g + r * ld, n,
+                             share->bits, share->leaves);
     if (lock)
         omp_unset_lock(lock);
 #pragma omp atomic
@@ -178,12 +178,12 @@ static void apply(struct job *job, int bits, double labelled)
     struct adamw adamw = { cfg->adam_beta1, cfg->adam_beta2, cfg->adam_epsilon, cfg->weight_decay };
 
     omp_set_num_threads(job->threads); // for the loops of optim; a library of products has one
-    exact_sum_to_float(job->grad, job->sum + METER_COUNT, P, bits, labelled);
+    exact_sum_to_float(&job->nn, job->grad, job->sum + METER_COUNT, P, bits, labelled);
     job->norm = clip_norm(job->grad, P);
     clip_scale(job->grad, P, clip_factor(job->norm, cfg->max_grad_norm));
     job->rate = lr_schedule_rate(&job->lr, job->step);
-    adamw_step(&adamw, job->adapter.params, job->exp_avg, job->exp_avg_sq, job->grad, P, job->rate,
-               job->step + 1);
+    adamw_step(&job->nn, &adamw, job->adapter.params, job->exp_avg, job->exp_avg_sq, job->grad, P,
+               job->rate, job->step + 1);
     omp_set_num_threads(1);
     profile_lap(job->nn.profile, PROFILE_OPTIMIZER, 0.0);
 }

@@ -25,9 +25,8 @@ static int64_t *sums;
 
 static void add(void *context, size_t offset, const float *g, int rows, size_t n, size_t ld)
 {
-    (void)context;
     for (size_t r = 0; r < (size_t)rows; r++)
-        (void)exact_sum_add(sums + offset + r * ld, g + r * ld, n, EXACT_SUM_BITS, 1024);
+        (void)exact_sum_add(context, sums + offset + r * ld, g + r * ld, n, EXACT_SUM_BITS, 1024);
 }
 
 int main(int argc, char **argv)
@@ -53,7 +52,7 @@ int main(int argc, char **argv)
     uint32_t *tags = calloc((size_t)leaves, 4);
     double *loss = malloc((size_t)leaves * sizeof(double)), rate = 0.0, best = 1e9, flops,
            labelled = 0.0;
-    struct model_sink sink = { .add = add };
+    struct model_sink sink = { .context = &nn, .add = add };
 
     if (argc < 2 || backend < 0) {
         (void)fprintf(stderr, "usage: pass MODEL [LEAVES [TOKENS [THREADS [BACKEND]]]]\n");

@@ -345,4 +345,7 @@ const struct nn_kernels SIMD(nn_kernels) = {
     .add_bias = add_bias,
     .cross_entropy_row = cross_entropy_row,
     .dropout = dropout,
+    .exact_add = SIMD(exact_add),
+    .exact_mean = SIMD(exact_mean),
+    .adamw = SIMD(adamw),
 };

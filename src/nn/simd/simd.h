@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "nn/gemm.h"
+#include "nn/update.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -164,11 +165,15 @@ static inline float exp_fast(float x)
     return exp_bounded(x > 88.0f ? 88.0f : x);
 }
 
-/* Declared here because gemm.c defines them and elementwise.c lists them. */
+/* Declared here because gemm.c and update.c define them and elementwise.c lists them. */
 size_t SIMD(gemm_scratch_floats)(void);
 size_t SIMD(gemm_panels_floats)(int K, int N);
 size_t SIMD(gemm_panel_at)(int K, int k, int n);
 void SIMD(gemm_pack)(float *panels, const float *b, int trans_b, size_t ldb, int K, int N);
 void SIMD(gemm_block)(const struct gemm_call *g, float *scratch);
+int SIMD(exact_add)(int64_t *sum, const float *g, size_t n, double scale, double limit);
+void SIMD(exact_mean)(float *g, const int64_t *sum, size_t n, double unit, double divisor);
+void SIMD(adamw)(float *p, float *m, float *v, const float *g, size_t n,
+                 const struct adamw_factors *factors);
 
 #endif

@@ -2,21 +2,53 @@
  * tests of optim/exact_sum.h
  */
 #include <float.h>
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/rng.h"
+#include "optim/every_kernel.h"
 #include "optim/exact_sum.h"
 
 #define N      1009 // a prime
 #define LEAVES 13
+
+/* Adds with every instruction set; all must agree. */
+static int add(int64_t *sum, const float *g, size_t n, int64_t leaves, int bits)
+{
+    int64_t *first = malloc(n * sizeof(*first)), *other = malloc(n * sizeof(*other));
+    int bad = 0;
+
+    assert_true(first && other);
+    for (int c = 0; c < n_cases; c++) {
+        int64_t *to = c == 0 ? first : other;
+        int flag;
+
+        memcpy(to, sum, n * sizeof(*to));
+        flag = exact_sum_add(&cases[c].nn, to, g, n, bits, leaves);
+        bad = c == 0 ? flag : bad;
+        assert_int_equal(flag, bad);
+        if (!bad && memcmp(to, first, n * sizeof(*to)) != 0)
+            fail_msg("%s adds otherwise than %s", cases[c].name, cases[0].name);
+    }
+    memcpy(sum, first, n * sizeof(*sum));
+    free(first);
+    free(other);
+    return bad;
+}
+
+/* The mean by every instruction set; all must agree. */
+static void take_mean(float *mean, const int64_t *sum, size_t n, double divide_by)
+{
+    float *other = malloc(n * sizeof(*other));
+
+    assert_non_null(other);
+    for (int c = 0; c < n_cases; c++) {
+        float *to = c == 0 ? mean : other;
+
+        exact_sum_to_float(&cases[c].nn, to, sum, n, EXACT_SUM_BITS, divide_by);
+        if (memcmp(to, mean, n * sizeof(*to)) != 0)
+            fail_msg("%s divides otherwise than %s", cases[c].name, cases[0].name);
+    }
+    free(other);
+}
 
 static float sample(uint32_t leaf, uint32_t i)
 {
@@ -41,7 +73,7 @@ static int add_leaves(int64_t *sum, const int *order, int n)
 
     for (int k = 0; k < n; k++) {
         fill(g, (uint32_t)order[k]);
-        bad |= exact_sum_add(sum, g, N, EXACT_SUM_BITS, LEAVES);
+        bad |= add(sum, g, N, LEAVES, EXACT_SUM_BITS);
     }
     return bad;
 }
@@ -92,7 +124,7 @@ static void the_sum_is_within_half_a_unit_per_leaf_of_the_true_one(void **state)
     for (int k = 0; k < LEAVES; k++)
         order[k] = k;
     assert_int_equal(add_leaves(sum, order, LEAVES), 0);
-    exact_sum_to_float(mean, sum, N, EXACT_SUM_BITS, 7.0);
+    take_mean(mean, sum, N, 7.0);
     for (uint32_t i = 0; i < N; i++) {
         double truth = 0; // at most 13 numbers of 24 bits within 40 powers of two: long enough
 
@@ -110,7 +142,7 @@ static void rounding_is_to_the_nearest_and_ties_to_even(void **state)
     static const struct {
         float g;
         int64_t sum;
-    } cases[] = {
+    } ties[] = {
         { 0.5F, 0 },
         { 1.5F, 2 },
         { 2.5F, 2 },
@@ -132,13 +164,13 @@ static void rounding_is_to_the_nearest_and_ties_to_even(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(ties) / sizeof(ties[0]); i++) {
         int64_t sum = 0, sum_double = 5;
 
-        assert_int_equal(exact_sum_add(&sum, &cases[i].g, 1, 0, 1), 0);
-        assert_int_equal(sum, cases[i].sum);
-        assert_int_equal(exact_sum_add_double(&sum_double, (double)cases[i].g, 0, 1), 0);
-        assert_int_equal(sum_double, cases[i].sum + 5);
+        assert_int_equal(add(&sum, &ties[i].g, 1, 1, 0), 0);
+        assert_int_equal(sum, ties[i].sum);
+        assert_int_equal(exact_sum_add_double(&sum_double, (double)ties[i].g, 0, 1), 0);
+        assert_int_equal(sum_double, ties[i].sum + 5);
     }
 }
 
@@ -155,7 +187,7 @@ static void every_float_is_rounded_as_by_llrint(void **state)
         memcpy(&g, &word[0], sizeof(g));
         if (!(fabs((double)g) <= exact_sum_limit(EXACT_SUM_BITS, 1)))
             continue;
-        assert_int_equal(exact_sum_add(&sum, &g, 1, EXACT_SUM_BITS, 1), 0);
+        assert_int_equal(add(&sum, &g, 1, 1, EXACT_SUM_BITS), 0);
         assert_int_equal(sum, llrint(ldexp((double)g, EXACT_SUM_BITS)));
     }
 }
@@ -169,19 +201,19 @@ static void what_is_not_finite_or_too_large_is_flagged(void **state)
 
     (void)state;
     assert_true(limit == 0x1p23);
-    assert_int_equal(exact_sum_add(sum, g, 5, EXACT_SUM_BITS, 8), 0);
+    assert_int_equal(add(sum, g, 5, 8, EXACT_SUM_BITS), 0);
     for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
         for (int at = 0; at < 5; at++) {
             float kept = g[at];
 
             g[at] = bad[k];
-            assert_int_equal(exact_sum_add(sum, g, 5, EXACT_SUM_BITS, 8), 1);
+            assert_int_equal(add(sum, g, 5, 8, EXACT_SUM_BITS), 1);
             g[at] = kept;
         }
         assert_int_equal(exact_sum_add_double(sum, (double)bad[k], EXACT_SUM_BITS, 8), 1);
     }
     g[0] = -(float)limit;
-    assert_int_equal(exact_sum_add(sum, g, 5, EXACT_SUM_BITS, 8), 0);
+    assert_int_equal(add(sum, g, 5, 8, EXACT_SUM_BITS), 0);
 }
 
 static void as_many_of_the_largest_leaves_as_announced_do_not_overflow(void **state)
@@ -194,7 +226,7 @@ static void as_many_of_the_largest_leaves_as_announced_do_not_overflow(void **st
         if ((double)largest > exact_sum_limit(EXACT_SUM_BITS, leaves))
             largest = nextafterf(largest, 0);
         for (int64_t k = 0; k < leaves; k++)
-            assert_int_equal(exact_sum_add(&sum, &largest, 1, EXACT_SUM_BITS, leaves), 0);
+            assert_int_equal(add(&sum, &largest, 1, leaves, EXACT_SUM_BITS), 0);
         assert_true(exact_sum_to_double(sum, EXACT_SUM_BITS) == (double)largest * (double)leaves);
     }
 }
@@ -209,8 +241,8 @@ static void a_large_array_summed_by_threads_equals_one_summed_alone(void **state
     assert_true(g && mean && sum);
     for (size_t i = 0; i < n; i++)
         g[i] = sample((uint32_t)(i >> 16), (uint32_t)i);
-    assert_int_equal(exact_sum_add(sum, g, n, EXACT_SUM_BITS, 1), 0);
-    exact_sum_to_float(mean, sum, n, EXACT_SUM_BITS, 1.0);
+    assert_int_equal(add(sum, g, n, 1, EXACT_SUM_BITS), 0);
+    take_mean(mean, sum, n, 1.0);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(sum[i], llrint(ldexp((double)g[i], EXACT_SUM_BITS)));
         if (fabsf(g[i]) >= 0x1p-12F)
@@ -233,5 +265,5 @@ int main(void)
         cmocka_unit_test(a_large_array_summed_by_threads_equals_one_summed_alone),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_cases, close_cases);
 }
