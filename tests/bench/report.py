@@ -140,10 +140,15 @@ def compare(work, passed, *more):
     return h.read_json(out)
 
 
+def git(*words):
+    return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
+
+
 def now():
-    """When, and the commit that is measured where git can tell."""
-    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return [datetime.datetime.now().strftime("%Y-%m-%d %H:%M"), done.stdout.strip() or "unknown"]
+    """When, and the commit that is measured where git can tell; what this writes into docs is no change."""
+    changed = git("status", "--porcelain", "--", "Makefile", "src", "include", "tests/bench")
+    return [datetime.datetime.now().strftime("%Y-%m-%d %H:%M"),
+            (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")]
 
 
 def about(args):
