@@ -593,7 +593,10 @@ def measure(mine, passed):
     if mine.large:
         todo["large"] = lambda: large(os.path.abspath(mine.large), work)
     if mine.only:
-        todo = {name: todo[name] for name in mine.only}
+        wanted = {*mine.only, *(["profile"] if "saving" in mine.only else [])}  # whose step saving is compared with
+        if wanted - todo.keys():
+            sys.exit(f"error: no part {', '.join(wanted - todo.keys())}; there are {', '.join(todo)}")
+        todo = {name: how for name, how in todo.items() if name in wanted}
     else:
         kept(about(args), measured)
     for name, how in todo.items():
